@@ -1,0 +1,12 @@
+// @ts-check
+// Single calls across the boundary, by the `benchmark` package.
+
+export const scenario = {
+  name: 'kernels',
+  title: 'Single calls',
+  workloads: ['tiny', 'tabular', 'mnist-s', 'mnist-m'],
+  calls: ['predict 1 row', 'predict 128 rows', 'evaluate 1024 rows', 'trainer.step', 'linearize + gradient'],
+  /** Seconds that the package samples a call for, at most. */
+  secondsPerCall: 1,
+  readySeconds: 20,
+}

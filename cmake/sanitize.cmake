@@ -1,0 +1,10 @@
+# KRYLOV_SANITIZE: the whole build with these sanitizers, asserts on, and a
+# report that ends the process, so that a test cannot pass over it.
+if(KRYLOV_SANITIZE)
+  list(JOIN KRYLOV_SANITIZE "," sanitizers)
+  add_compile_options(-fsanitize=${sanitizers} -fno-sanitize-recover=all -fno-omit-frame-pointer -g1 -UNDEBUG)
+  add_link_options(-fsanitize=${sanitizers})
+  if("thread" IN_LIST KRYLOV_SANITIZE AND KRYLOV_OPENMP)
+    message(FATAL_ERROR "the thread sanitizer does not know the locks of libgomp: add -DKRYLOV_OPENMP=OFF")
+  endif()
+endif()

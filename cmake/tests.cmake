@@ -1,0 +1,32 @@
+# The native tests: one program, run once for each instruction set that can be
+# asked for. doctest's header is copied, so that a cross build sees it and no
+# other header of the host.
+find_path(KRYLOV_DOCTEST_DIRECTORY doctest/doctest.h NO_CMAKE_FIND_ROOT_PATH
+  DOC "The directory that holds doctest/doctest.h")
+if(NOT KRYLOV_DOCTEST_DIRECTORY)
+  message(FATAL_ERROR "doctest/doctest.h was not found: install doctest-dev or set KRYLOV_TESTS=OFF")
+endif()
+configure_file(${KRYLOV_DOCTEST_DIRECTORY}/doctest/doctest.h
+  ${CMAKE_CURRENT_BINARY_DIR}/doctest/doctest/doctest.h COPYONLY)
+
+krylov_read(test_files test)
+krylov_read(reference_files reference)
+krylov_read(test_include include test)
+add_executable(krylov_tests ${test_files} ${reference_files})
+target_include_directories(krylov_tests PRIVATE ${test_include})
+target_include_directories(krylov_tests SYSTEM PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/doctest)
+target_link_libraries(krylov_tests PRIVATE krylov_core)
+target_compile_definitions(krylov_tests PRIVATE KRYLOV_SOURCE_DIRECTORY="${CMAKE_CURRENT_SOURCE_DIR}")
+
+foreach(set IN LISTS krylov_sets)
+  krylov_objects(krylov_test_${set} test_${set} test ${set})
+  if(TARGET krylov_test_${set})
+    target_include_directories(krylov_test_${set} SYSTEM PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/doctest)
+    target_compile_options(krylov_test_${set} PRIVATE -fexceptions)
+    target_sources(krylov_tests PRIVATE $<TARGET_OBJECTS:krylov_test_${set}>)
+  endif()
+endforeach()
+
+add_test(NAME default COMMAND krylov_tests)
+add_test(NAME baseline COMMAND krylov_tests)
+set_tests_properties(baseline PROPERTIES ENVIRONMENT KRYLOV_ISA=baseline)

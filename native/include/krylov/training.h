@@ -1,0 +1,159 @@
+// Training: one step at a time, or a whole run as a job of the compute thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "krylov/dataset.h"
+#include "krylov/metrics.h"
+#include "krylov/model.h"
+#include "krylov/optimizer.h"
+#include "krylov/spec.h"
+#include "krylov/status.h"
+#include "krylov/threads.h"
+
+namespace krylov {
+
+struct HeadTask {
+  LossSpec loss;
+  std::vector<MetricSpec> metrics;
+};
+
+// What a resumed run needs besides the parameters. Arrays in public order, as
+// double when they leave the core (exact for both dtypes).
+struct TrainingState {
+  std::int64_t updates = 0;
+  std::vector<std::string> names;
+  std::vector<std::vector<double>> arrays;  // [names][parameter_count]
+  std::int64_t epoch = 0;     // epochs completed
+  std::int64_t position = 0;  // rows of the current epoch already used
+  std::uint64_t seed = 0;
+  double loss_sum = 0, weight_sum = 0;  // of the current epoch's running mean
+};
+
+struct HeadEvaluation { double loss = 0; std::vector<double> metrics; };
+struct Evaluation { double loss = 0; std::vector<HeadEvaluation> heads; };
+
+enum class EndReason : std::uint8_t { kCompleted, kEarlyStopped, kAborted, kNotFinite };
+
+struct EpochRecord {
+  std::int64_t epoch = 0;  // 1, 2, ...
+  std::int64_t updates = 0, samples = 0;
+  double loss = 0, learning_rate = 0, train_seconds = 0, validation_seconds = 0;
+  bool validated = false, best = false;
+  Evaluation validation;
+};
+struct StepRecord {
+  std::int64_t epoch = 0, updates = 0, position = 0, samples = 0;
+  double loss = 0, learning_rate = 0, seconds = 0;
+};
+struct EndRecord {
+  EndReason reason = EndReason::kCompleted;
+  std::int64_t epochs = 0, updates = 0, best_epoch = 0;
+  std::string not_finite_in;  // "loss" or a tensor's name
+  double train_seconds = 0;
+};
+
+// Told from the compute thread; must return at once.
+class RunObserver {
+ public:
+  virtual ~RunObserver() = default;
+  virtual void on_epoch(const EpochRecord& record) = 0;
+  virtual void on_step(const StepRecord& record) = 0;
+  virtual void on_end(const EndRecord& record) = 0;
+};
+
+struct EarlyStopping {
+  int head = 0;
+  int metric = -1;  // index into the head's metrics; -1: the loss (of all heads when head is -1)
+  bool maximize = false;
+  std::int64_t patience = 0;
+  double min_delta = 0;
+  bool restore_best = true;
+};
+
+struct TrainingOptions {
+  std::vector<HeadTask> tasks;
+  OptimizerSpec optimizer;
+  std::int64_t batch_size = 32, epochs = 10;
+  bool shuffle = true;
+  std::uint64_t seed = 0;
+  int threads = 0;  // 0: as many as pay off
+  double l2 = 0;    // adds l2 w to the gradient and l2 / 2 |w|^2 to the loss
+  std::int64_t step_every = 0;
+  std::shared_ptr<const Dataset> validation;
+  std::vector<std::uint32_t> rows, validation_rows;  // empty: all
+  bool has_rows = false, has_validation_rows = false;
+  bool has_early_stopping = false;
+  EarlyStopping early_stopping;
+  bool has_state = false;
+  TrainingState state;
+};
+
+// A run of epochs. Created by the factory, submitted to ComputeThread; the
+// model stays acquired from create to the end record.
+class TrainingRun : public Job {
+ public:
+  virtual void abort() noexcept = 0;
+  // After the end record.
+  virtual TrainingState state() const = 0;
+};
+
+// The model must have been acquired by the caller; the run releases it.
+template <Scalar T>
+Status create_run(std::shared_ptr<Model<T>> model, std::shared_ptr<const Dataset> data, const TrainingOptions& options,
+                  std::unique_ptr<RunObserver> observer, std::shared_ptr<TrainingRun>& out);
+
+struct StepResult {
+  double loss = 0, learning_rate = 0;
+  std::int64_t updates = 0;
+  bool finite = true;
+  std::vector<double> head_losses;
+  std::vector<double> sample_losses;  // weighted, summed over heads with the heads' weights
+};
+
+// One step at a time on the caller's batches.
+template <Scalar T>
+class Trainer {
+ public:
+  virtual ~Trainer() = default;
+  static Status create(std::shared_ptr<Model<T>> model, const TrainingOptions& options, std::unique_ptr<Trainer>& out);
+  // All rows of `batch` form the batch; the model's parameters are updated.
+  virtual Status step(const Dataset& batch, StepResult& result) = 0;
+  virtual TrainingState state() const = 0;
+  virtual Status set_state(const TrainingState& state) = 0;
+};
+
+// Losses and metrics over a data set, or outputs, as a job: result() after finished.
+template <Scalar T>
+class EvaluationJob : public Job {
+ public:
+  virtual void abort() noexcept = 0;
+  virtual bool aborted() const noexcept = 0;
+  virtual const Evaluation& result() const noexcept = 0;
+};
+template <Scalar T>
+Status create_evaluation(std::shared_ptr<Model<T>> model, std::shared_ptr<const Dataset> data,
+                         std::vector<HeadTask> tasks, double l2, int threads, void (*done)(void*), void* context,
+                         std::shared_ptr<EvaluationJob<T>>& out);
+
+template <Scalar T>
+class PredictionJob : public Job {
+ public:
+  virtual void abort() noexcept = 0;
+  virtual bool aborted() const noexcept = 0;
+  // One buffer a head, [rows, width] of T, or int32 [rows] for Output::kClass.
+  virtual std::span<const std::byte> result(std::size_t head) const noexcept = 0;
+};
+template <Scalar T>
+Status create_prediction(std::shared_ptr<Model<T>> model, std::shared_ptr<const Dataset> data, Output output,
+                         std::vector<Link> links, int threads, void (*done)(void*), void* context,
+                         std::shared_ptr<PredictionJob<T>>& out);
+
+// Threads that pay off for a step of this cost; never more than asked for.
+int useful_threads(double multiply_adds, std::int64_t rows, int asked) noexcept;
+
+}  // namespace krylov

@@ -1,0 +1,117 @@
+// Activations by their definitions, with bounds on what their first and second
+// derivatives can make of an error in z.
+#include <algorithm>
+#include <cmath>
+
+#include "reference/bounded.h"
+
+namespace krylov::reference {
+
+double Bounded::unit = 0;
+
+namespace {
+
+constexpr double kPi = 3.14159265358979323846;
+constexpr double kSeluScale = 1.0507009873554804934193349852946;
+constexpr double kSeluAlpha = 1.6732632423543772848170429916717;
+
+double logistic(double z) { return z >= 0 ? 1 / (1 + std::exp(-z)) : std::exp(z) / (1 + std::exp(z)); }
+
+double tanh_argument(double z) { return std::sqrt(2 / kPi) * (z + 0.044715 * z * z * z); }
+
+// Suprema over z, for the interval that an error leaves open.
+struct Bounds {
+  double slope;      // of |phi'|
+  double curvature;  // of |phi''| away from the kink
+  double jump;       // of phi' at z = 0
+};
+
+Bounds bounds_of(const ActivationSpec& spec) {
+  const double p = spec.parameter;
+  switch (spec.kind) {
+    case Activation::kIdentity: return {1, 0, 0};
+    case Activation::kRelu: return {1, 0, 1};
+    case Activation::kLeakyRelu: return {std::max(1.0, std::abs(p)), 0, std::abs(1 - p)};
+    case Activation::kElu: return {std::max(1.0, p), p, std::abs(1 - p)};
+    case Activation::kSelu: return {kSeluScale * kSeluAlpha, kSeluScale * kSeluAlpha, kSeluScale * (kSeluAlpha - 1)};
+    case Activation::kGelu: return {1.13, 0.80, 0};
+    case Activation::kGeluTanh: return {1.13, 0.81, 0};
+    case Activation::kSilu: return {1.10, 0.51, 0};
+    case Activation::kTanh: return {1, 0.77, 0};
+    case Activation::kSigmoid: return {0.25, 0.097, 0};
+    case Activation::kSoftplus: return {1, p / 4, 0};
+    case Activation::kSoftsign: return {1, 2, 0};
+  }
+  return {1, 0, 0};
+}
+
+// Rounding errors of an elementary function of at most 4 ULP and the few
+// operations around it. Where phi is a difference or a product with a
+// cumulative distribution the error is relative to z, not to phi.
+constexpr double kRoundings = 12;
+
+}  // namespace
+
+double activate(const ActivationSpec& spec, double z) {
+  const double p = spec.parameter;
+  switch (spec.kind) {
+    case Activation::kIdentity: return z;
+    case Activation::kRelu: return z > 0 ? z : 0;
+    case Activation::kLeakyRelu: return z > 0 ? z : p * z;
+    case Activation::kElu: return z > 0 ? z : p * std::expm1(z);
+    case Activation::kSelu: return kSeluScale * (z > 0 ? z : kSeluAlpha * std::expm1(z));
+    case Activation::kGelu: return z * 0.5 * std::erfc(-z / std::sqrt(2.0));
+    case Activation::kGeluTanh: return 0.5 * z * (1 + std::tanh(tanh_argument(z)));
+    case Activation::kSilu: return z * logistic(z);
+    case Activation::kTanh: return std::tanh(z);
+    case Activation::kSigmoid: return logistic(z);
+    case Activation::kSoftplus: return (std::max(p * z, 0.0) + std::log1p(std::exp(-std::abs(p * z)))) / p;
+    case Activation::kSoftsign: return z / (1 + std::abs(z));
+  }
+  return z;
+}
+
+double activation_slope(const ActivationSpec& spec, double z) {
+  const double p = spec.parameter;
+  switch (spec.kind) {
+    case Activation::kIdentity: return 1;
+    case Activation::kRelu: return z > 0 ? 1 : 0;
+    case Activation::kLeakyRelu: return z > 0 ? 1 : p;
+    case Activation::kElu: return z > 0 ? 1 : p * std::exp(z);
+    case Activation::kSelu: return kSeluScale * (z > 0 ? 1 : kSeluAlpha * std::exp(z));
+    case Activation::kGelu:
+      return 0.5 * std::erfc(-z / std::sqrt(2.0)) + z * std::exp(-0.5 * z * z) / std::sqrt(2 * kPi);
+    case Activation::kGeluTanh: {
+      const double t = std::tanh(tanh_argument(z));
+      return 0.5 * (1 + t) + 0.5 * z * (1 - t * t) * std::sqrt(2 / kPi) * (1 + 3 * 0.044715 * z * z);
+    }
+    case Activation::kSilu: return logistic(z) * (1 + z * logistic(-z));
+    case Activation::kTanh: return 1 / (std::cosh(z) * std::cosh(z));
+    case Activation::kSigmoid: return logistic(z) * logistic(-z);
+    case Activation::kSoftplus: return logistic(p * z);
+    case Activation::kSoftsign: return 1 / ((1 + std::abs(z)) * (1 + std::abs(z)));
+  }
+  return 1;
+}
+
+Bounded activate(const ActivationSpec& spec, Bounded z) {
+  const double v = activate(spec, z.value);
+  if (spec.kind == Activation::kIdentity || spec.kind == Activation::kRelu) return {v, z.error};
+  const double size = std::max(std::abs(v), std::abs(z.value));
+  return {v, bounds_of(spec).slope * z.error + kRoundings * Bounded::unit * size +
+                 (spec.kind == Activation::kSigmoid ? 0 : Bounded::unit * std::abs(v))};
+}
+
+Bounded activation_slope(const ActivationSpec& spec, Bounded z) {
+  const double v = activation_slope(spec, z.value);
+  if (spec.kind == Activation::kIdentity) return {v, 0};
+  const Bounds b = bounds_of(spec);
+  double error = b.curvature * z.error;
+  if (b.jump > 0 && std::abs(z.value) <= z.error) error += b.jump;
+  // From a saved output, slopes are differences of numbers of the size of the largest slope.
+  const double growth = 1 + std::abs(z.value) + 0.05 * std::abs(z.value * z.value * z.value);
+  if (spec.kind != Activation::kRelu) error += kRoundings * Bounded::unit * std::max(1.0, b.slope) * growth;
+  return {v, error};
+}
+
+}  // namespace krylov::reference

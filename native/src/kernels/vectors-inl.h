@@ -1,0 +1,86 @@
+// Kernels over long vectors: reductions in float64, sums, and the FMA probe.
+#pragma once
+
+#include "kernels/kernel_table.h"
+#include "kernels/simd-inl.h"
+
+namespace krylov {
+namespace KRYLOV_SET {
+
+template <class T>
+double dot(const T* x, const T* y, std::int64_t n) noexcept {
+  constexpr std::int64_t lanes = Vec<T>::kLanes;
+  DoubleAcc<T> a, b;
+  std::int64_t i = 0;
+  for (; i + 2 * lanes <= n; i += 2 * lanes) {
+    a.add_product(load(x + i), load(y + i));
+    b.add_product(load(x + i + lanes), load(y + i + lanes));
+  }
+  for (; i + lanes <= n; i += lanes) a.add_product(load(x + i), load(y + i));
+  if (i < n) b.add_product(load_partial(x + i, int(n - i)), load_partial(y + i, int(n - i)));
+  return a.total() + b.total();
+}
+
+template <class T>
+double sum_squares(const T* x, std::int64_t n) noexcept {
+  return dot<T>(x, x, n);
+}
+
+template <class T>
+bool all_finite(const T* x, std::int64_t n) noexcept {
+  constexpr std::int64_t lanes = Vec<T>::kLanes;
+  // x - x is 0 for finite x and NaN otherwise; the sum keeps a NaN.
+  Vec<T> sum = zero<T>();
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const Vec<T> v = load(x + i);
+    sum = sum + (v - v);
+  }
+  if (i < n) {
+    const Vec<T> v = load_partial(x + i, int(n - i));
+    sum = sum + (v - v);
+  }
+  return reduce_add(sum) == T(0);
+}
+
+template <class T>
+void scaled_sum(const T* x, T a, const T* y, T* out, std::int64_t n) noexcept {
+  constexpr std::int64_t lanes = Vec<T>::kLanes;
+  const Vec<T> factor = set1<T>(a);
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) store(out + i, fma(factor, load(y + i), load(x + i)));
+  if (i < n) {
+    const int count = int(n - i);
+    store_partial(out + i, fma(factor, load_partial(y + i, count), load_partial(x + i, count)), count);
+  }
+}
+
+template <class T>
+void scale(T a, T* x, std::int64_t n) noexcept {
+  constexpr std::int64_t lanes = Vec<T>::kLanes;
+  const Vec<T> factor = set1<T>(a);
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) store(x + i, load(x + i) * factor);
+  if (i < n) store_partial(x + i, load_partial(x + i, int(n - i)) * factor, int(n - i));
+}
+
+// Twelve independent chains of fused multiply-adds: enough to fill two units of
+// latency 5. Returns the flops done; `sink` keeps the compiler honest.
+template <class T>
+double fma_probe(std::int64_t iterations, T* sink) noexcept {
+  constexpr int chains = 12;
+  Vec<T> acc[chains];
+  for (int i = 0; i < chains; ++i) acc[i] = set1<T>(T(i) * T(0.25));
+  const Vec<T> a = set1<T>(sink[0]), b = set1<T>(sink[1]);
+  for (std::int64_t k = 0; k < iterations; ++k) {
+#pragma GCC unroll 12
+    for (int i = 0; i < chains; ++i) acc[i] = fma(acc[i], a, b);
+  }
+  Vec<T> sum = acc[0];
+  for (int i = 1; i < chains; ++i) sum = sum + acc[i];
+  sink[2] = reduce_add(sum);
+  return 2.0 * chains * Vec<T>::kLanes * double(iterations);
+}
+
+}  // namespace KRYLOV_SET
+}  // namespace krylov

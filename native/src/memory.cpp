@@ -1,0 +1,51 @@
+#include "krylov/buffer.h"
+
+#include <atomic>
+#include <cstring>
+#include <limits>
+#include <new>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace krylov {
+namespace {
+
+constexpr std::size_t kLineAlignment = 64;
+// Matrices that span many 4 KiB pages miss the TLB on every panel; one huge
+// page covers them. Below half a huge page the rounding would waste more.
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+constexpr std::size_t kLargeBlock = std::size_t{1} << 20;
+
+std::atomic<std::int64_t> allocations{0};
+
+constexpr bool is_large(std::size_t bytes) noexcept { return bytes >= kLargeBlock; }
+
+std::align_val_t alignment_of(std::size_t bytes) noexcept {
+  return std::align_val_t{is_large(bytes) ? kHugePage : kLineAlignment};
+}
+
+}  // namespace
+
+void* allocate_aligned(std::size_t bytes) {
+  std::size_t reserved = bytes;
+  // A size beyond the rounding's range is left as it is: operator new refuses it.
+  if (is_large(bytes) && bytes <= std::numeric_limits<std::size_t>::max() - kHugePage) {
+    reserved = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+  }
+  void* block = ::operator new(reserved, alignment_of(bytes));
+  allocations.fetch_add(1, std::memory_order_relaxed);
+#if defined(__linux__)
+  // Before the first touch; a refusal costs speed only.
+  if (is_large(bytes)) (void)madvise(block, reserved, MADV_HUGEPAGE);
+#endif
+  std::memset(block, 0, bytes);
+  return block;
+}
+
+void free_aligned(void* block, std::size_t bytes) noexcept { ::operator delete(block, alignment_of(bytes)); }
+
+std::int64_t allocation_count() noexcept { return allocations.load(std::memory_order_relaxed); }
+
+}  // namespace krylov

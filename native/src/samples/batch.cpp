@@ -1,0 +1,202 @@
+#include "samples/batch.h"
+
+#include <cmath>
+
+#include "kernels/kernel_table.h"
+#include "krylov/threads.h"
+
+namespace krylov {
+
+template <Scalar T>
+Status check_losses(const Network<T>& network, std::span<const LossSpec> losses) {
+  const auto heads = network.heads();
+  if (losses.size() != heads.size()) {
+    return Status::error(ErrorCode::kOption, "loss", "one loss for each head", static_cast<std::int64_t>(losses.size()),
+                         static_cast<std::int64_t>(heads.size()));
+  }
+  for (std::size_t h = 0; h < losses.size(); ++h) {
+    const LossSpec& loss = losses[h];
+    const bool logits = loss.kind == Loss::kBinaryCrossEntropy || loss.kind == Loss::kSoftmaxCrossEntropy;
+    if (logits && heads[h].squashed) {
+      return Status::error(ErrorCode::kOption, "loss", "an identity output layer under a loss on logits");
+    }
+    if (!loss.class_weights.empty() && static_cast<std::int64_t>(loss.class_weights.size()) != heads[h].width) {
+      return Status::error(ErrorCode::kShape, "classWeights", "one weight for each output",
+                           static_cast<std::int64_t>(loss.class_weights.size()), heads[h].width);
+    }
+    if (loss.class_targets && loss.kind != Loss::kSoftmaxCrossEntropy) {
+      return Status::error(ErrorCode::kOption, "loss", "dense targets for every loss but softmaxCrossEntropy");
+    }
+  }
+  return Status::success();
+}
+
+template <Scalar T>
+Status check_dataset(const Network<T>& network, std::span<const LossSpec> losses, const Dataset& data) {
+  if (data.columns() != network.inputs()) {
+    return Status::error(ErrorCode::kShape, "inputs", "as many columns as the model has inputs", data.columns(),
+                         network.inputs());
+  }
+  const auto heads = network.heads();
+  if (data.targets().size() != heads.size()) {
+    return Status::error(ErrorCode::kShape, "targets", "one target for each head",
+                         static_cast<std::int64_t>(data.targets().size()), static_cast<std::int64_t>(heads.size()));
+  }
+  for (std::size_t h = 0; h < heads.size(); ++h) {
+    const DatasetTargets& t = data.targets()[h];
+    if (t.classes != losses[h].class_targets) {
+      return Status::error(ErrorCode::kDType, "targets", "class indices for a loss on classes, rows of numbers otherwise");
+    }
+    if (t.classes && t.largest_label >= heads[h].width) {
+      return Status::error(ErrorCode::kShape, "targets", "class indices below the head's width", t.largest_label,
+                           heads[h].width);
+    }
+    if (!t.classes && t.columns != heads[h].width) {
+      return Status::error(ErrorCode::kShape, "targets", "as many columns as the head has outputs", t.columns,
+                           heads[h].width);
+    }
+  }
+  return Status::success();
+}
+
+template <Scalar T>
+Batch<T>::Batch(const Network<T>& network, std::vector<LossSpec> losses, std::int64_t max_rows)
+    : network_(&network), losses_(std::move(losses)) {
+  const auto rows = static_cast<std::size_t>(max_rows);
+  for (std::size_t h = 0; h < losses_.size(); ++h) {
+    Head head;
+    head.classes = losses_[h].class_targets;
+    head.width = network.heads()[h].width;
+    head.ld = round_up(head.width, kPanel<T>);
+    if (head.classes) {
+      head.labels = AlignedBuffer<std::int32_t>(rows);
+    } else {
+      head.targets = AlignedBuffer<T>(rows * static_cast<std::size_t>(head.ld));
+    }
+    head.weights = AlignedBuffer<double>(rows);
+    head.losses = AlignedBuffer<double>(rows);
+    heads_.push_back(std::move(head));
+  }
+}
+
+// Sample weight times the label's class weight.
+template <Scalar T>
+double Batch<T>::weight_of(const Head& head, const LossSpec& loss, std::size_t number, std::int64_t row) const noexcept {
+  double w = data_->weights() != nullptr ? data_->weights()[row] : 1.0;
+  if (head.classes && !loss.class_weights.empty()) {
+    w *= loss.class_weights[static_cast<std::size_t>(data_->targets()[number].labels[static_cast<std::size_t>(row)])];
+  }
+  return w;
+}
+
+template <Scalar T>
+void Batch<T>::select(const Dataset& data, const std::uint32_t* index, std::int64_t rows,
+                      std::int64_t first_row) noexcept {
+  data_ = &data;
+  index_ = index;
+  rows_ = rows;
+  first_row_ = first_row;
+  for (std::size_t h = 0; h < heads_.size(); ++h) {
+    const LossSpec& loss = losses_[h];
+    Head& head = heads_[h];
+    head.weighted = data.weights() != nullptr || (head.classes && !loss.class_weights.empty());
+    head.divisor = loss.sum_reduction ? 1.0 : static_cast<double>(rows);
+    if (!loss.sum_reduction && loss.normalize_weights && head.weighted) {
+      double sum = 0;
+      for (std::int64_t r = 0; r < rows; ++r) sum += weight_of(head, loss, h, source(r));
+      head.divisor = sum > 0 ? sum : 1.0;
+    }
+  }
+}
+
+template <Scalar T>
+void Batch<T>::load(const Pass<T>& pass, std::int64_t first, std::int64_t count) noexcept {
+  const KernelTable<T>& k = kernels<T>();
+  const auto gather = [&](const void* base, DType dtype, std::int64_t columns, T scale, T* out, std::int64_t ld) {
+    const auto* bytes = static_cast<const std::byte*>(base);
+    const std::uint32_t* index = index_ != nullptr ? index_ + first : nullptr;
+    if (index == nullptr) bytes += static_cast<std::size_t>((first_row_ + first) * columns) * size_of(dtype);
+    k.gather(bytes, dtype, columns, index, count, scale, out + first * ld, ld);
+  };
+  const T scale = data_->dtype() == DType::kUint8 ? static_cast<T>(network_->spec().input_scale) : T(1);
+  gather(data_->inputs(), data_->dtype(), data_->columns(), scale, pass.workspace->activation(0),
+         network_->buffers()[0].ld);
+  for (std::size_t h = 0; h < heads_.size(); ++h) {
+    Head& head = heads_[h];
+    const DatasetTargets& targets = data_->targets()[h];
+    if (!head.classes) gather(targets.values.data(), targets.dtype, targets.columns, T(1), head.targets.data(), head.ld);
+    for (std::int64_t r = first; r < first + count; ++r) {
+      const auto at = static_cast<std::size_t>(r);
+      if (head.classes) head.labels[at] = targets.labels[static_cast<std::size_t>(source(r))];
+      if (head.weighted) head.weights[at] = weight_of(head, losses_[h], h, source(r));
+    }
+  }
+}
+
+template <Scalar T>
+bool Batch<T>::evaluate(const Pass<T>& pass, Deltas deltas, std::int64_t first, std::int64_t count) noexcept {
+  double sum = 0;
+  for (std::size_t h = 0; h < heads_.size(); ++h) {
+    Head& head = heads_[h];
+    const int buffer = network_->heads()[h].buffer;
+    const std::int64_t ld = network_->buffers()[static_cast<std::size_t>(buffer)].ld;
+    LossRows<T> rows{};
+    rows.spec = &losses_[h];
+    rows.outputs = pass.workspace->activation(buffer) + first * ld;
+    rows.ldo = ld;
+    rows.rows = count;
+    rows.columns = head.width;
+    rows.classes = head.classes ? head.labels.data() + first : nullptr;
+    rows.targets = head.classes ? nullptr : head.targets.data() + first * head.ld;
+    rows.ldt = head.ld;
+    rows.weights = head.weighted ? head.weights.data() + first : nullptr;
+    rows.seed = losses_[h].weight / (deltas == Deltas::kReduced ? head.divisor : 1.0);
+    rows.losses = head.losses.data() + first;
+    if (deltas != Deltas::kNone) {
+      rows.delta = pass.workspace->delta(buffer) + first * ld;
+      rows.ldd = ld;
+    }
+    kernels<T>().loss_rows(rows);
+    for (std::int64_t r = first; r < first + count; ++r) sum += head.losses[static_cast<std::size_t>(r)];
+  }
+  return std::isfinite(sum);
+}
+
+template <Scalar T>
+std::span<const double> Batch<T>::sample_losses(std::size_t head) const noexcept {
+  return {heads_[head].losses.data(), static_cast<std::size_t>(rows_)};
+}
+
+template <Scalar T>
+double Batch<T>::head_loss(std::size_t head) const noexcept {
+  return sum_in_order(sample_losses(head)) / heads_[head].divisor;
+}
+
+template <Scalar T>
+double Batch<T>::loss() const noexcept {
+  double total = 0;
+  for (std::size_t h = 0; h < heads_.size(); ++h) total += losses_[h].weight * head_loss(h);
+  return total;
+}
+
+template <Scalar T>
+const std::int32_t* Batch<T>::labels(std::size_t head) const noexcept {
+  return heads_[head].classes ? heads_[head].labels.data() : nullptr;
+}
+template <Scalar T>
+const T* Batch<T>::targets(std::size_t head) const noexcept {
+  return heads_[head].classes ? nullptr : heads_[head].targets.data();
+}
+template <Scalar T>
+const double* Batch<T>::weights(std::size_t head) const noexcept {
+  return heads_[head].weighted ? heads_[head].weights.data() : nullptr;
+}
+
+template class Batch<float>;
+template class Batch<double>;
+template Status check_losses(const Network<float>&, std::span<const LossSpec>);
+template Status check_losses(const Network<double>&, std::span<const LossSpec>);
+template Status check_dataset(const Network<float>&, std::span<const LossSpec>, const Dataset&);
+template Status check_dataset(const Network<double>&, std::span<const LossSpec>, const Dataset&);
+
+}  // namespace krylov

@@ -1,0 +1,79 @@
+// The rows of a data set that a pass works on: their targets, weights, losses
+// and the deltas that the losses put on the heads. Threads load and evaluate
+// disjoint rows.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "krylov/dataset.h"
+#include "krylov/network.h"
+#include "krylov/spec.h"
+
+namespace krylov {
+
+// Checks losses against the network's heads: one a head, logits not squashed,
+// class weights of the right number.
+template <Scalar T>
+Status check_losses(const Network<T>& network, std::span<const LossSpec> losses);
+// Checks a data set against network and losses: columns, labels below the width.
+template <Scalar T>
+Status check_dataset(const Network<T>& network, std::span<const LossSpec> losses, const Dataset& data);
+
+enum class Deltas : std::uint8_t {
+  kNone,       // losses only
+  kReduced,    // of the batch loss: weights and the reduction's divisor included
+  kPerSample,  // of each sample's own weighted loss
+};
+
+template <Scalar T>
+class Batch {
+ public:
+  Batch(const Network<T>& network, std::vector<LossSpec> losses, std::int64_t max_rows);
+
+  const std::vector<LossSpec>& losses() const noexcept { return losses_; }
+  // Row r of the batch is row index[r] of the data, or first_row + r without an index.
+  void select(const Dataset& data, const std::uint32_t* index, std::int64_t rows, std::int64_t first_row = 0) noexcept;
+  std::int64_t rows() const noexcept { return rows_; }
+
+  // Gathers inputs into the pass's buffer 0, targets and weights.
+  void load(const Pass<T>& pass, std::int64_t first, std::int64_t count) noexcept;
+  // Losses of the rows from the pass's outputs; true when all are finite.
+  bool evaluate(const Pass<T>& pass, Deltas deltas, std::int64_t first, std::int64_t count) noexcept;
+
+  // After evaluate of all rows; sums run in the order of the rows.
+  double head_loss(std::size_t head) const noexcept;   // reduced, without the head's weight
+  double loss() const noexcept;                        // sum over heads of weight times loss
+  // What head_loss divides by, and the factor of the head's deltas.
+  double divisor(std::size_t head) const noexcept { return heads_[head].divisor; }
+  std::span<const double> sample_losses(std::size_t head) const noexcept;  // weighted
+  const std::int32_t* labels(std::size_t head) const noexcept;
+  const T* targets(std::size_t head) const noexcept;
+  std::int64_t ld_targets(std::size_t head) const noexcept { return heads_[head].ld; }
+  const double* weights(std::size_t head) const noexcept;
+
+ private:
+  struct Head {
+    bool classes = false, weighted = false;
+    std::int64_t width = 0, ld = 0;
+    AlignedBuffer<std::int32_t> labels;
+    AlignedBuffer<T> targets;
+    AlignedBuffer<double> weights;
+    AlignedBuffer<double> losses;
+    double divisor = 1;
+  };
+  std::int64_t source(std::int64_t row) const noexcept {
+    return index_ != nullptr ? std::int64_t(index_[row]) : first_row_ + row;
+  }
+  double weight_of(const Head& head, const LossSpec& loss, std::size_t number, std::int64_t row) const noexcept;
+
+  const Network<T>* network_;
+  std::vector<LossSpec> losses_;
+  std::vector<Head> heads_;
+  const Dataset* data_ = nullptr;
+  const std::uint32_t* index_ = nullptr;
+  std::int64_t rows_ = 0, first_row_ = 0;
+};
+
+}  // namespace krylov

@@ -1,0 +1,196 @@
+#include "training/step_engine.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/kernel_table.h"
+
+namespace krylov {
+
+namespace {
+
+// Rows are shared out in whole register tiles of the widest set.
+constexpr std::int64_t kRowGrain = 8;
+
+std::vector<LossSpec> losses_of(const TrainingOptions& options) {
+  std::vector<LossSpec> losses;
+  for (const HeadTask& task : options.tasks) losses.push_back(task.loss);
+  return losses;
+}
+
+// The largest unit: 64 inputs and a bias, a panel wide (network/builder.cpp).
+template <Scalar T>
+constexpr std::size_t kUnitElements = static_cast<std::size_t>(66 * kPanel<T>);
+
+}  // namespace
+
+template <Scalar T>
+StepEngine<T>::StepEngine(const Network<T>& network, const TrainingOptions& options, std::int64_t max_rows)
+    : network_(&network), workspace_(network, max_rows, WorkspaceKind::kBackward),
+      batch_(network, losses_of(options), max_rows),
+      transposed_(static_cast<std::size_t>(network.transposed_size())),
+      penalties_(options.l2 != 0 ? network.units().size() : 0), l2_(options.l2) {
+  double sum = 0;
+  costs_.push_back(0);
+  for (const GradientUnit& unit : network.units()) costs_.push_back(sum += unit.cost);
+  pass_.network = &network;
+  pass_.workspace = &workspace_;
+  pass_.transposed = transposed_.data();
+  pass_.training = true;
+  pass_.seed = options.seed;
+}
+
+template <Scalar T>
+Status StepEngine<T>::create(const Network<T>& network, const TrainingOptions& options, std::int64_t max_rows,
+                             std::unique_ptr<StepEngine>& out) {
+  const std::vector<LossSpec> losses = losses_of(options);
+  if (Status s = check_losses<T>(network, losses); !s.ok()) return s;
+  std::unique_ptr<StepEngine> engine(new StepEngine(network, options, max_rows));
+  if (Status s = Optimizer<T>::create(options.optimizer, network.arena_size(), engine->optimizer_); !s.ok()) return s;
+  if (engine->has_place()) engine->point_ = AlignedBuffer<T>(static_cast<std::size_t>(network.arena_size()));
+  out = std::move(engine);
+  return Status::success();
+}
+
+template <Scalar T>
+void StepEngine<T>::attach(T* parameters) noexcept {
+  parameters_ = parameters;
+  pass_.parameters = has_place() ? point_.data() : parameters;
+  if (!has_place()) network_->transpose(parameters, transposed_.data());
+}
+
+template <Scalar T>
+void StepEngine<T>::begin(const Dataset& data, const std::uint32_t* index, std::int64_t rows) noexcept {
+  batch_.select(data, index, rows);
+  pass_.rows = rows;
+  pass_.step = static_cast<std::uint64_t>(optimizer_->updates());
+  losses_finite_.store(true, std::memory_order_relaxed);
+  not_finite_unit_.store(-1, std::memory_order_relaxed);
+  optimizer_->begin();
+}
+
+// Units [first, last) of a thread: contiguous, of about equal cost.
+template <Scalar T>
+void StepEngine<T>::share(int thread, int threads, std::size_t& first, std::size_t& last) const noexcept {
+  const auto bound = [&](int t) {
+    const double target = costs_.back() * double(t) / double(threads);
+    return static_cast<std::size_t>(std::lower_bound(costs_.begin(), costs_.end(), target) - costs_.begin());
+  };
+  first = thread == 0 ? 0 : bound(thread);
+  last = thread + 1 == threads ? network_->units().size() : bound(thread + 1);
+}
+
+template <Scalar T>
+void StepEngine<T>::place(int thread, int threads) noexcept {
+  std::size_t first = 0, last = 0;
+  share(thread, threads, first, last);
+  for (std::size_t u = first; u < last; ++u) {
+    const GradientUnit& unit = network_->units()[u];
+    const std::int64_t size = (unit.row1 - unit.row0) * kPanel<T>;
+    optimizer_->place_range(parameters_ + unit.offset, point_.data() + unit.offset, unit.offset, size);
+    network_->transpose_unit(point_.data(), unit, transposed_.data());
+  }
+}
+
+template <Scalar T>
+void StepEngine<T>::rows(int thread, int threads) noexcept {
+  const std::int64_t tiles = ceil_div(pass_.rows, kRowGrain);
+  const std::int64_t first = std::min(tiles * thread / threads * kRowGrain, pass_.rows);
+  const std::int64_t count = std::min(tiles * (thread + 1) / threads * kRowGrain, pass_.rows) - first;
+  if (count <= 0) return;
+  batch_.load(pass_, first, count);
+  pass_.forward(first, count);
+  if (!batch_.evaluate(pass_, Deltas::kReduced, first, count)) losses_finite_.store(false, std::memory_order_relaxed);
+  pass_.backward(first, count);
+}
+
+template <Scalar T>
+void StepEngine<T>::units(int thread, int threads) noexcept {
+  const KernelTable<T>& k = kernels<T>();
+  alignas(kCacheLine) T gradient[kUnitElements<T>];
+  alignas(kCacheLine) T before[kUnitElements<T>];
+  std::size_t first = 0, last = 0;
+  share(thread, threads, first, last);
+  for (std::size_t u = first; u < last; ++u) {
+    const GradientUnit& unit = network_->units()[u];
+    const std::int64_t size = (unit.row1 - unit.row0) * kPanel<T>;
+    T* w = parameters_ + unit.offset;
+    pass_.gradient(unit, T(1), gradient);
+    if (l2_ != 0) {
+      const T* at = pass_.parameters + unit.offset;
+      penalties_[u] = k.sum_squares(at, size);
+      k.scaled_sum(gradient, static_cast<T>(l2_), at, gradient, size);
+    }
+    // An update that overflows is taken back, so that the parameters stay finite.
+    std::memcpy(before, w, static_cast<std::size_t>(size) * sizeof(T));
+    optimizer_->update_range(w, gradient, unit.offset, size);
+    if (!k.all_finite(w, size)) {
+      std::memcpy(w, before, static_cast<std::size_t>(size) * sizeof(T));
+      std::int64_t seen = not_finite_unit_.load(std::memory_order_relaxed);
+      const auto mine = static_cast<std::int64_t>(u);
+      while ((seen < 0 || seen > mine) &&
+             !not_finite_unit_.compare_exchange_weak(seen, mine, std::memory_order_relaxed)) {
+      }
+    }
+    if (!has_place()) network_->transpose_unit(parameters_, unit, transposed_.data());
+  }
+}
+
+template <Scalar T>
+double StepEngine<T>::loss() const noexcept {
+  const double loss = batch_.loss();
+  return l2_ != 0 ? loss + 0.5 * l2_ * sum_in_order(penalties_.span()) : loss;
+}
+
+template <Scalar T>
+std::string StepEngine<T>::unit_name(std::int64_t unit) const {
+  const GradientUnit& u = network_->units()[static_cast<std::size_t>(unit)];
+  for (const TensorInfo& tensor : network_->tensors()) {
+    const ParameterBlock& block = network_->blocks()[static_cast<std::size_t>(tensor.block)];
+    const std::int64_t end = block.offset + block.panels * block.rows * kPanel<T>;
+    if (block.offset <= u.offset && u.offset < end) return tensor.name;
+  }
+  return "parameters";
+}
+
+template <Scalar T>
+TrainingState StepEngine<T>::save() const {
+  TrainingState state;
+  state.updates = optimizer_->updates();
+  const auto names = optimizer_->rule().state_names();
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    state.names.emplace_back(names[i]);
+    std::vector<double> values(static_cast<std::size_t>(network_->parameter_count()));
+    network_->template to_public<double>(optimizer_->state(static_cast<int>(i)), values);
+    state.arrays.push_back(std::move(values));
+  }
+  return state;
+}
+
+template <Scalar T>
+Status StepEngine<T>::restore(const TrainingState& state) noexcept {
+  const auto names = optimizer_->rule().state_names();
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    std::size_t found = state.names.size();
+    for (std::size_t j = 0; j < state.names.size(); ++j) {
+      if (state.names[j] == names[i]) found = j;
+    }
+    if (found == state.names.size()) {
+      return Status::error(ErrorCode::kState, "state.optimizer", "the state arrays of this optimizer");
+    }
+    const std::vector<double>& values = state.arrays[found];
+    if (static_cast<std::int64_t>(values.size()) != network_->parameter_count()) {
+      return Status::error(ErrorCode::kShape, "state.optimizer", "one value a parameter",
+                           static_cast<std::int64_t>(values.size()), network_->parameter_count());
+    }
+    network_->template to_arena<double>(values, optimizer_->state(static_cast<int>(i)));
+  }
+  optimizer_->set_updates(state.updates);
+  return Status::success();
+}
+
+template class StepEngine<float>;
+template class StepEngine<double>;
+
+}  // namespace krylov

@@ -1,0 +1,76 @@
+// One training step in its phases, shared by the threads of a team. Rows and
+// units are fixed by the batch and the model; a thread takes a share of them.
+//
+//   place   (rules that evaluate elsewhere) the point where the gradient is taken   | barrier
+//   rows    gather, forward, losses, backward: each thread its rows                 | barrier
+//   units   gradient of a unit over all rows, update, transposed copy               | barrier
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "krylov/network.h"
+#include "krylov/optimizer.h"
+#include "krylov/training.h"
+#include "samples/batch.h"
+
+namespace krylov {
+
+template <Scalar T>
+class StepEngine {
+ public:
+  static Status create(const Network<T>& network, const TrainingOptions& options, std::int64_t max_rows,
+                       std::unique_ptr<StepEngine>& out);
+
+  const Network<T>& network() const noexcept { return *network_; }
+  Optimizer<T>& optimizer() noexcept { return *optimizer_; }
+  const Optimizer<T>& optimizer() const noexcept { return *optimizer_; }
+  Batch<T>& batch() noexcept { return batch_; }
+  std::int64_t max_rows() const noexcept { return workspace_.max_rows(); }
+  // The arena that steps update, whole and current; makes the transposed copy.
+  void attach(T* parameters) noexcept;
+
+  // Between steps, by one thread: the rows of the next step.
+  void begin(const Dataset& data, const std::uint32_t* index, std::int64_t rows) noexcept;
+  // The phases, by every thread of a body, a barrier after each.
+  bool has_place() const noexcept { return optimizer_->rule().evaluates_elsewhere(); }
+  void place(int thread, int threads) noexcept;
+  void rows(int thread, int threads) noexcept;
+  // True when the losses were finite, so that units() may follow. After the barrier of rows().
+  bool losses_finite() const noexcept { return losses_finite_.load(std::memory_order_relaxed); }
+  void units(int thread, int threads) noexcept;
+  // After the barrier of units(), by one thread.
+  void end() noexcept { optimizer_->end(); }
+
+  // Reduced loss of the step, with l2's term; after units().
+  double loss() const noexcept;
+  // Units whose update was not finite and therefore not applied; -1: none.
+  std::int64_t not_finite_unit() const noexcept { return not_finite_unit_.load(std::memory_order_relaxed); }
+  std::string unit_name(std::int64_t unit) const;
+  std::int64_t step() const noexcept { return optimizer_->updates(); }
+
+  TrainingState save() const;  // optimizer part
+  Status restore(const TrainingState& state) noexcept;
+
+ private:
+  StepEngine(const Network<T>& network, const TrainingOptions& options, std::int64_t max_rows);
+  void share(int thread, int threads, std::size_t& first, std::size_t& last) const noexcept;
+
+  const Network<T>* network_;
+  std::unique_ptr<Optimizer<T>> optimizer_;
+  Workspace<T> workspace_;
+  Batch<T> batch_;
+  Pass<T> pass_;
+  T* parameters_ = nullptr;
+  AlignedBuffer<T> transposed_, point_;
+  AlignedBuffer<double> penalties_;  // squared norm of a unit before its update, for l2's term
+  std::vector<double> costs_;        // running sum of the units' costs
+  double l2_;
+  std::atomic<bool> losses_finite_{true};
+  std::atomic<std::int64_t> not_finite_unit_{-1};
+};
+
+}  // namespace krylov

@@ -1,0 +1,141 @@
+// One step at a time, for scripts and tests: the step engine on the caller's
+// batches, straight on the model's parameters.
+#include <algorithm>
+#include <cstring>
+
+#include "krylov/training.h"
+#include "training/step_engine.h"
+
+namespace krylov {
+
+namespace {
+
+template <Scalar T>
+class StepTrainer final : public Trainer<T> {
+ public:
+  StepTrainer(std::shared_ptr<Model<T>> model, const TrainingOptions& options)
+      : model_(std::move(model)), options_(options),
+        parameters_(static_cast<std::size_t>(model_->network().arena_size())) {}
+
+  Status prepare() {
+    if (Status s = make_engine(std::max<std::int64_t>(1, options_.batch_size)); !s.ok()) return s;
+    return options_.has_state ? set_state(options_.state) : Status::success();
+  }
+
+  Status step(const Dataset& batch, StepResult& result) override {
+    if (batch.rows() < 1) return Status::error(ErrorCode::kShape, "batch", "at least one row", batch.rows());
+    if (Status s = check_dataset<T>(model_->network(), engine_->batch().losses(), batch); !s.ok()) return s;
+    if (!model_->try_acquire()) return Status::error(ErrorCode::kBusy, "model", "a model that no run is training");
+    if (Status s = grow(batch.rows()); !s.ok()) {
+      model_->release();
+      return s;
+    }
+    if (version_ != model_->version() || !attached_) {
+      model_->snapshot(parameters_.span());
+      engine_->attach(parameters_.data());
+      attached_ = true;
+    }
+    engine_->begin(batch, nullptr, batch.rows());
+    const int threads =
+        useful_threads(model_->network().step_cost() * double(batch.rows()), batch.rows(), options_.threads);
+    if (threads == 1) {
+      body(nullptr, 0, 1);
+    } else {
+      threads_ = threads;
+      ComputeThread::instance().lead_and_wait(
+          threads, [](void* self, Team& team) noexcept { static_cast<StepTrainer*>(self)->lead(team); }, this);
+    }
+    finish(result);
+    model_->publish(parameters_.span());
+    version_ = model_->version();
+    model_->release();
+    return Status::success();
+  }
+
+  TrainingState state() const override {
+    TrainingState state = engine_->save();
+    state.seed = options_.seed;
+    return state;
+  }
+  Status set_state(const TrainingState& state) override {
+    attached_ = false;
+    return engine_->restore(state);
+  }
+
+ private:
+  Status make_engine(std::int64_t rows) {
+    attached_ = false;
+    return StepEngine<T>::create(model_->network(), options_, rows, engine_);
+  }
+
+  // A larger batch than any before takes a new workspace; the optimizer's state moves over.
+  Status grow(std::int64_t rows) {
+    if (rows <= engine_->max_rows()) return Status::success();
+    const TrainingState state = engine_->save();
+    if (Status s = make_engine(rows); !s.ok()) return s;
+    return engine_->restore(state);
+  }
+
+  void lead(Team& team) noexcept {
+    team_ = &team;
+    team.run(
+        threads_,
+        [](void* self, int t, int n) noexcept {
+          auto& trainer = *static_cast<StepTrainer*>(self);
+          trainer.body(&trainer.team_->barrier(), t, n);
+        },
+        this);
+  }
+
+  void body(Barrier* barrier, int thread, int threads) noexcept {
+    const auto meet = [&] {
+      if (barrier != nullptr) barrier->wait(thread, threads);
+    };
+    if (engine_->has_place()) {
+      engine_->place(thread, threads);
+      meet();
+    }
+    engine_->rows(thread, threads);
+    meet();
+    if (engine_->losses_finite()) engine_->units(thread, threads);
+  }
+
+  void finish(StepResult& result) {
+    const Batch<T>& batch = engine_->batch();
+    result.loss = engine_->loss();
+    result.learning_rate = engine_->optimizer().rule().learning_rate();
+    result.finite = engine_->losses_finite() && engine_->not_finite_unit() < 0;
+    if (engine_->losses_finite()) engine_->end();
+    result.updates = engine_->step();
+    result.sample_losses.assign(static_cast<std::size_t>(batch.rows()), 0.0);
+    for (std::size_t h = 0; h < batch.losses().size(); ++h) {
+      result.head_losses.push_back(batch.head_loss(h));
+      const auto losses = batch.sample_losses(h);
+      for (std::size_t r = 0; r < losses.size(); ++r) result.sample_losses[r] += batch.losses()[h].weight * losses[r];
+    }
+  }
+
+  std::shared_ptr<Model<T>> model_;
+  TrainingOptions options_;
+  AlignedBuffer<T> parameters_;
+  std::unique_ptr<StepEngine<T>> engine_;
+  Team* team_ = nullptr;
+  int threads_ = 1;
+  bool attached_ = false;
+  std::uint64_t version_ = 0;
+};
+
+}  // namespace
+
+template <Scalar T>
+Status Trainer<T>::create(std::shared_ptr<Model<T>> model, const TrainingOptions& options,
+                          std::unique_ptr<Trainer>& out) {
+  auto trainer = std::make_unique<StepTrainer<T>>(std::move(model), options);
+  if (Status s = trainer->prepare(); !s.ok()) return s;
+  out = std::move(trainer);
+  return Status::success();
+}
+template Status Trainer<float>::create(std::shared_ptr<Model<float>>, const TrainingOptions&, std::unique_ptr<Trainer>&);
+template Status Trainer<double>::create(std::shared_ptr<Model<double>>, const TrainingOptions&, std::unique_ptr<Trainer>&);
+
+}  // namespace krylov

@@ -1,0 +1,188 @@
+import type { TypedArrayInput, TypedArrayOf } from '../internal/arrays.js'
+import { floatArray, floatInput, floatOutput, isFloatArray } from '../internal/arrays.js'
+import { dtypeError, rendered, shapeError } from '../internal/errors.js'
+import type { DType, NativePoint } from '../internal/native.js'
+import { checkKnownKeys, integerInRange, joinPath, numberInRange } from '../internal/validate.js'
+import type { AnyModel, Model, OutputInfo } from '../model/model.js'
+import { handleOf } from '../model/model.js'
+import type { HeadLosses, TrainingData } from '../training/tasks.js'
+import { resolveTasks, toNativeDataset, toNativeTasks } from '../training/tasks.js'
+
+export type LinearizeOptions = {
+  /** Adds ½·l2·‖θ‖² to the loss and l2·θ to the gradient; default 0. */
+  readonly l2?: number
+}
+
+export type PerSampleOptions<D extends DType> = {
+  /** Receives the rows. */
+  readonly out?: TypedArrayOf<D>
+  /** First sample; default 0. */
+  readonly first?: number
+  /** Number of samples; default all from `first` on. */
+  readonly count?: number
+}
+
+/** A matrix of a point's own dtype, row-major. */
+export type FloatMatrix<D extends DType> = { readonly data: TypedArrayOf<D>; readonly shape: readonly [number, number] }
+/** A value of the only output, or one for each head. */
+export type ByHead<H extends string, T> = [H] extends [never] ? T : { readonly [K in H]: T }
+
+/**
+ * A network at one batch and one parameter vector: one forward and one backward pass, cached. It keeps its own copy of
+ * the parameters; training the model afterwards does not change it. Made by `linearize`.
+ *
+ * N samples, P parameters, K outputs of a head. Everything is synchronous.
+ */
+export class LinearizedPoint<D extends DType = DType, H extends string = never> {
+  readonly dtype: D
+  /** N. */
+  readonly sampleCount: number
+  /** P. */
+  readonly parameterCount: number
+  readonly #handle: NativePoint
+  readonly #outputs: readonly OutputInfo[]
+
+  /** @internal */
+  constructor(handle: NativePoint, model: AnyModel, rows: number) {
+    this.#handle = handle
+    this.dtype = model.dtype as D
+    this.sampleCount = rows
+    this.parameterCount = model.parameterCount
+    this.#outputs = model.outputs
+  }
+
+  /** Loss of the batch, l2 included. */
+  get loss(): number {
+    return this.#handle.loss
+  }
+
+  /** Each sample's own loss (N): not divided by N, without l2; heads added with their weights. */
+  get lossPerSample(): Float64Array {
+    return this.#handle.lossPerSample
+  }
+
+  /** Outputs of the network, [N, K] for each head. */
+  get outputs(): ByHead<H, FloatMatrix<D>> {
+    return this.#byHead(this.#outputs.map((_, index) => this.#handle.outputs(index) as TypedArrayOf<D>))
+  }
+
+  /** Gradient of the loss (P), in public order. */
+  gradient(out?: TypedArrayOf<D>): TypedArrayOf<D> {
+    const result = floatOutput(out, 'out', this.dtype, this.parameterCount)
+    this.#handle.gradient(result)
+    return result
+  }
+
+  /**
+   * Gradients of each sample's own loss, [count, P]; nothing is divided by N, and l2 is not part of them. With all
+   * weights 1 and `reduction: 'mean'` their mean is `gradient()` without its l2 term.
+   */
+  perSampleGradients(options: PerSampleOptions<D> = {}): FloatMatrix<D> {
+    checkKnownKeys(options, ['out', 'first', 'count'], 'perSampleGradients options')
+    const given = options as PerSampleOptions<D>
+    const rows = this.sampleCount
+    const first = given.first === undefined ? 0 : integerInRange(given.first, 'first', { min: 0, max: rows })
+    const count =
+      given.count === undefined ? rows - first : integerInRange(given.count, 'count', { min: 0, max: rows - first })
+    const data = floatOutput(given.out, 'out', this.dtype, count * this.parameterCount)
+    this.#handle.perSampleGradients(first, count, data)
+    return { data, shape: [count, this.parameterCount] }
+  }
+
+  /** 2-norms of the per-sample gradients (N), without making the gradients. */
+  perSampleGradientNorms(out?: Float64Array): Float64Array {
+    const result = floatOutput(out, 'out', 'float64', this.sampleCount)
+    this.#handle.perSampleGradientNorms(result)
+    return result
+  }
+
+  /** J v: how the outputs move along v (P), [N, K] for each head. */
+  jvp(v: TypedArrayInput<D>): ByHead<H, FloatMatrix<D>> {
+    const out = this.#outputs.map(({ width }) => floatArray(this.dtype, this.sampleCount * width))
+    this.#handle.jvp(floatInput(v, 'v', this.dtype, this.parameterCount), out)
+    return this.#byHead(out)
+  }
+
+  /**
+   * Jᵀu (P) for u [N, K] of each head, summed over samples.
+   *
+   * @param u a matrix, or its values row by row; with heads an object of these
+   */
+  vjp(u: ByHead<H, FloatMatrix<D> | TypedArrayInput<D>>, out?: TypedArrayOf<D>): TypedArrayOf<D> {
+    const result = floatOutput(out, 'out', this.dtype, this.parameterCount)
+    const heads = this.#outputs.map((output) => this.#cotangent(u, output))
+    this.#handle.vjp(heads, result)
+    return result
+  }
+
+  #cotangent(u: unknown, { name, width }: OutputInfo): TypedArrayOf<D> {
+    if (name !== '')
+      checkKnownKeys(
+        u,
+        this.#outputs.map((output) => output.name),
+        'u',
+      )
+    const value = name === '' ? u : (u as Record<string, unknown>)[name]
+    const path = name === '' ? 'u' : joinPath('u', name)
+    const length = this.sampleCount * width
+    if (isFloatArray(value)) return floatInput(value, path, this.dtype, length)
+    const matrix = value as { data?: unknown; shape?: unknown } | null | undefined
+    if (typeof matrix !== 'object' || matrix === null || !Array.isArray(matrix.shape)) {
+      throw dtypeError(path, 'a matrix { data, shape } or its values', value)
+    }
+    const [rows, columns] = matrix.shape as unknown[]
+    if (matrix.shape.length !== 2 || rows !== this.sampleCount || columns !== width) {
+      throw shapeError(path, `shape [${this.sampleCount}, ${width}]`, rendered(`shape [${matrix.shape.join(', ')}]`))
+    }
+    return floatInput(matrix.data, `${path}.data`, this.dtype, length)
+  }
+
+  #byHead(parts: readonly TypedArrayOf<D>[]): ByHead<H, FloatMatrix<D>> {
+    const matrices = this.#outputs.map(({ name, width }, index) => {
+      return [name, { data: parts[index], shape: [this.sampleCount, width] as const }] as const
+    })
+    const only = matrices[0]
+    const result = only !== undefined && only[0] === '' ? only[1] : Object.fromEntries(matrices)
+    return result as ByHead<H, FloatMatrix<D>>
+  }
+
+  /** Frees the native memory; later calls throw ERR_STATE. */
+  dispose(): void {
+    this.#handle.dispose()
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+}
+
+/**
+ * One forward and one backward pass of a batch, kept for everything that is computed from them.
+ *
+ * @param batch `{ inputs, targets, sampleWeights? }`, copied
+ * @param loss the loss, or one for each head
+ * @throws KrylovError ERR_OPTION, ERR_SHAPE, ERR_DTYPE, ERR_NOT_FINITE; ERR_BUSY while a run trains the model
+ * @example
+ * using point = linearize(model, batch, softmaxCrossEntropy())
+ * const g = point.gradient()
+ */
+export function linearize<D extends DType, H extends string>(
+  model: Model<D, H>,
+  batch: TrainingData<H>,
+  loss: HeadLosses<H>,
+  options: LinearizeOptions = {},
+): LinearizedPoint<D, H> {
+  const handle = handleOf(model)
+  checkKnownKeys(options, ['l2'], 'linearize options')
+  const { l2 = 0 } = options as LinearizeOptions
+  const network = model as unknown as AnyModel
+  const penalty = numberInRange(l2, 'linearize l2', { min: 0 })
+  const tasks = resolveTasks(network, loss, [])
+  const dataset = toNativeDataset(network, tasks, batch, 'batch')
+  try {
+    const point = handle.linearize(dataset, toNativeTasks(tasks), penalty)
+    return new LinearizedPoint<D, H>(point, network, dataset.rows)
+  } finally {
+    dataset.dispose()
+  }
+}

@@ -1,0 +1,94 @@
+import { writeFileAtomically } from '../formats/atomic-file.js'
+import { checkKnownKeys, optional, record, string } from '../internal/validate.js'
+import { chartStyle } from './chart.js'
+import type { DescribedModel } from './layers.js'
+import { charts, epochTable, figures, layerTable, outcome, valueTable } from './sections.js'
+import type { ReportEpoch, ReportHistory } from './sections.js'
+import { pageStyle } from './style.js'
+import { escapeText } from './text.js'
+
+export type { DescribedModel, ReportEpoch, ReportHistory }
+
+/** What goes into a report besides the run itself. */
+export type ReportOptions = {
+  /** Heading of the page; default 'Training report'. */
+  readonly title?: string
+  /** The trained model; its spec and tensors make the layer table. */
+  readonly model: DescribedModel
+  /** What `await train(...)` gave. */
+  readonly history: ReportHistory
+  /** Final measures by name, such as what `evaluate` gave on a test set; members may be objects (one a head). */
+  readonly evaluation?: object
+  /** How the run was set up: any plain object, such as the options of `train`. */
+  readonly settings?: object
+  /** Where it ran; default: what the Node process tells. Pass `systemInfo()` to add instruction set and threads. */
+  readonly environment?: object
+  /** Free text, line breaks kept. */
+  readonly notes?: string
+}
+
+const optionNames = ['title', 'model', 'history', 'evaluation', 'settings', 'environment', 'notes']
+
+function nodeEnvironment(): Record<string, unknown> {
+  return { node: process.version, platform: process.platform, architecture: process.arch }
+}
+
+/** `2026-05-04 13:37 UTC` */
+function timestamp(date: Date): string {
+  return `${date.toISOString().slice(0, 16).replace('T', ' ')} UTC`
+}
+
+/**
+ * Makes the HTML of a report; `writeReport` writes it to a file.
+ *
+ * @param date shown at the top; default now
+ */
+export function renderReport(options: ReportOptions, date = new Date()): string {
+  checkKnownKeys(options, optionNames, 'report options')
+  record(options.history, 'history')
+  record(options.model, 'model')
+  const title = optional(options.title, 'Training report', (value) => string(value, 'title'))
+  const notes = optional(options.notes, '', (value) => string(value, 'notes', { empty: true }))
+  const { model, history } = options
+  const environment = { ...nodeEnvironment(), ...options.environment }
+  const tables = [
+    valueTable('Evaluation', options.evaluation ?? {}),
+    valueTable('Settings', options.settings ?? {}),
+    valueTable('Environment', environment),
+  ]
+  const body = [
+    `<header><h1>${escapeText(title)}</h1><p class="soft">${timestamp(date)}</p></header>`,
+    outcome(history),
+    figures(model, history),
+    charts(history),
+    notes === '' ? '' : `<h2>Notes</h2><div class="panel notes">${escapeText(notes)}</div>`,
+    epochTable(history),
+    layerTable(model),
+    `<div class="two">${tables.join('')}</div>`,
+    '<footer>Written by Krylov. This file is complete in itself: it loads nothing and runs no script.</footer>',
+  ]
+  return [
+    '<!doctype html>',
+    '<html lang="en"><head><meta charset="utf-8">',
+    '<meta name="viewport" content="width=device-width,initial-scale=1">',
+    // Whatever a title or note may hold, the page can neither load nor run anything.
+    `<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">`,
+    `<title>${escapeText(title)}</title>`,
+    `<style>${pageStyle}\n${chartStyle}</style></head>`,
+    `<body><main>${body.join('\n')}</main></body></html>\n`,
+  ].join('\n')
+}
+
+/**
+ * Writes what a training run did as one HTML file: curves of loss and metrics, every epoch, the model's layers,
+ * settings, timings and environment. The file needs no network and no script, follows the reader's light or dark
+ * setting, and replaces an existing file only as a whole.
+ *
+ * @example
+ * const history = await train(model, data, options)
+ * await writeReport('run.html', { title: 'Digits', model, history, settings: { batchSize: 128 } })
+ */
+export async function writeReport(path: string, options: ReportOptions): Promise<void> {
+  string(path, 'path')
+  await writeFileAtomically(path, [new TextEncoder().encode(renderReport(options))])
+}

@@ -1,0 +1,85 @@
+import type { NativeEndEvent, NativeEpochEvent, NativeStepEvent } from '../internal/native.js'
+import type { Evaluation, HeadTask } from './tasks.js'
+import { toEvaluation } from './tasks.js'
+
+/** What is known of a finished epoch. */
+export type EpochRecord = {
+  /** 1 for the first. */
+  readonly epoch: number
+  /** Mean loss of the epoch's samples, each under the parameters of its own step. */
+  readonly loss: number
+  /** Loss and metrics of the validation data, where there are some. */
+  readonly validation?: Evaluation
+  /** Rate of the epoch's last update. */
+  readonly learningRate: number
+  readonly samplesPerSecond: number
+  /** Seconds of the epoch's training steps. */
+  readonly seconds: number
+  /** Seconds of its validation. */
+  readonly validationSeconds: number
+  /** Updates since the start of training, resumed ones included. */
+  readonly updates: number
+  /** True where no epoch before was better by the monitored value (the validation loss, or the loss without it). */
+  readonly best: boolean
+}
+
+/** What is known during an epoch, told after every n-th update. */
+export type StepRecord = {
+  readonly epoch: number
+  readonly updates: number
+  /** Samples of the epoch done, and in all. */
+  readonly position: number
+  readonly samples: number
+  /** Running mean loss of the epoch. */
+  readonly loss: number
+  readonly learningRate: number
+  /** Seconds of training steps so far. */
+  readonly seconds: number
+}
+
+export type TrainReason = 'completed' | 'earlyStopped' | 'aborted' | 'notFinite'
+
+/** The outcome of a run. */
+export type History = {
+  readonly epochs: readonly EpochRecord[]
+  readonly reason: TrainReason
+  /** Epoch with the best monitored value; 0 before the first. */
+  readonly bestEpoch: number
+  readonly updates: number
+  /** Seconds of all training steps. */
+  readonly seconds: number
+  /** For `notFinite`: the update that met NaN or infinity, and where: `loss` or a tensor's name. */
+  readonly notFinite?: { readonly step: number; readonly where: string }
+}
+
+export function toEpochRecord(event: NativeEpochEvent, tasks: readonly HeadTask[]): EpochRecord {
+  const { epoch, loss, learningRate, updates, best, trainSeconds, validationSeconds } = event
+  return {
+    epoch,
+    loss,
+    ...(event.validation === null ? {} : { validation: toEvaluation(event.validation, tasks) }),
+    learningRate,
+    samplesPerSecond: trainSeconds > 0 ? event.samples / trainSeconds : 0,
+    seconds: trainSeconds,
+    validationSeconds,
+    updates,
+    best,
+  }
+}
+
+export function toStepRecord(event: NativeStepEvent): StepRecord {
+  const { epoch, updates, position, samples, loss, learningRate, seconds } = event
+  return { epoch, updates, position, samples, loss, learningRate, seconds }
+}
+
+export function toHistory(event: NativeEndEvent, epochs: readonly EpochRecord[]): History {
+  const { reason, bestEpoch, updates, trainSeconds, notFiniteIn } = event
+  return {
+    epochs,
+    reason,
+    bestEpoch,
+    updates,
+    seconds: trainSeconds,
+    ...(reason === 'notFinite' ? { notFinite: { step: updates + 1, where: notFiniteIn } } : {}),
+  }
+}

@@ -1,0 +1,167 @@
+import { rendered, shapeError } from '../internal/errors.js'
+import type { DType, NativeDataset, NativeEvent, NativeModel, NativeTrainOptions } from '../internal/native.js'
+import { addon } from '../internal/native.js'
+import type { AnyModel, Model } from '../model/model.js'
+import { handleOf, setTask } from '../model/model.js'
+import { toNativeOptimizer } from '../optimizers/registry.js'
+import { toEpochRecord, toHistory, toStepRecord } from './history.js'
+import type { ResolvedTrainOptions, TrainOptions } from './options.js'
+import { resolveTrainOptions, validationFraction } from './options.js'
+import { fromNativeState } from './state.js'
+import type { TrainingData } from './tasks.js'
+import { taskOf, toNativeDataset, toNativeTasks } from './tasks.js'
+import type { RunFeed } from './train-run.js'
+import { TrainRun } from './train-run.js'
+
+/** Which rows train and which validate; null rows: all. */
+type Parts = {
+  readonly dataset: NativeDataset
+  readonly rows: Uint32Array | null
+  readonly validation: NativeDataset | null
+  readonly validationRows: Uint32Array | null
+}
+
+function splitRows(dataset: NativeDataset, fraction: number, seed: number): Parts {
+  const total = dataset.rows
+  const held = Math.round(total * fraction)
+  if (held < 1 || held >= total) {
+    throw shapeError(
+      'validation.fraction',
+      'at least one row in each part',
+      rendered(`${held} of ${total} rows held out`),
+    )
+  }
+  const order = addon().permutation(seed, 0, total)
+  // In the order of the data: rows are shuffled anew in each epoch, and neighbours in memory are read together.
+  const rows = order.slice(0, total - held).sort()
+  return { dataset, rows, validation: dataset, validationRows: order.slice(total - held).sort() }
+}
+
+function prepareData(model: AnyModel, data: unknown, options: ResolvedTrainOptions): Parts {
+  const fraction = validationFraction(options.validation)
+  const dataset = toNativeDataset(model, options.tasks, data, '')
+  try {
+    if (dataset.rows === 0) throw shapeError('inputs', 'at least one row', rendered('0 rows'))
+    if (fraction !== undefined) return splitRows(dataset, fraction, options.seed)
+    const validation =
+      options.validation === undefined ? null : toNativeDataset(model, options.tasks, options.validation, 'validation')
+    if (validation !== null && validation.rows === 0) {
+      validation.dispose()
+      throw shapeError('validation.inputs', 'at least one row', rendered('0 rows'))
+    }
+    return { dataset, rows: null, validation, validationRows: null }
+  } catch (error) {
+    dataset.dispose()
+    throw error
+  }
+}
+
+function toNativeOptions(options: ResolvedTrainOptions, parts: Parts): NativeTrainOptions {
+  const rows = parts.rows?.length ?? parts.dataset.rows
+  const totalSteps = options.epochs * Math.ceil(rows / options.batchSize)
+  return {
+    tasks: toNativeTasks(options.tasks),
+    optimizer: toNativeOptimizer(options.optimizer, totalSteps),
+    batchSize: options.batchSize,
+    epochs: options.epochs,
+    shuffle: options.shuffle,
+    seed: options.seed,
+    threads: options.threads,
+    l2: options.l2,
+    stepEvery: options.onStep?.every ?? 0,
+    validation: parts.validation,
+    rows: parts.rows,
+    validationRows: parts.validationRows,
+    earlyStopping: options.earlyStopping,
+    state: options.state,
+  }
+}
+
+/** A run that its signal ended before the first step: the model is untouched, the state is that of the start. */
+function endAtOnce(handle: NativeModel, native: NativeTrainOptions, kind: string, feed: RunFeed): void {
+  const trainer = handle.trainer(native)
+  const state = fromNativeState(trainer.state(), kind)
+  trainer.dispose()
+  feed.attach({ abort: () => undefined, state: () => state })
+  feed.end({ epochs: [], reason: 'aborted', bestEpoch: 0, updates: state.updates, seconds: 0 })
+}
+
+/**
+ * Trains a model. Training starts at the call, on the compute thread; the event loop is free.
+ *
+ * @param data `{ inputs, targets, sampleWeights? }`, copied before the call returns
+ * @returns a run: `await` it for the history, or iterate over it for the epochs
+ * @throws KrylovError at the call: ERR_OPTION, ERR_SHAPE, ERR_DTYPE, ERR_NOT_FINITE, ERR_BUSY. Afterwards the run
+ *   rejects only with what a callback threw; an abort or a NaN is a reason in the history.
+ * @example
+ * const run = train(model, { inputs, targets }, { loss: softmaxCrossEntropy(), epochs: 5, validation: { fraction: 0.1 } })
+ * for await (const epoch of run) console.log(epoch.epoch, epoch.loss, epoch.validation?.accuracy)
+ */
+export function train<D extends DType, H extends string>(
+  model: Model<D, H>,
+  data: TrainingData<H>,
+  options: TrainOptions<H>,
+): TrainRun {
+  const handle = handleOf(model)
+  const network = model as unknown as AnyModel
+  const resolved = resolveTrainOptions(network, options)
+  const parts = prepareData(network, data, resolved)
+  const native = toNativeOptions(resolved, parts)
+  const kind = resolved.optimizer.kind
+  const { run, feed } = TrainRun.started()
+  const { signal } = resolved
+  const release = (): void => {
+    parts.dataset.dispose()
+    if (parts.validation !== null && parts.validation !== parts.dataset) parts.validation.dispose()
+  }
+  try {
+    if (signal?.aborted === true) {
+      endAtOnce(handle, native, kind, feed)
+      release()
+      return run
+    }
+    let failure: { error: unknown } | undefined
+    const abort = (): void => nativeRun.abort()
+    const fail = (error: unknown): void => {
+      failure ??= { error }
+      abort()
+    }
+    const tell = <R>(listener: ((record: R) => unknown) | undefined, record: R): void => {
+      if (listener === undefined || failure !== undefined) return
+      try {
+        const answer = listener(record)
+        // Nobody waits for an asynchronous listener, but its failure counts.
+        if (answer instanceof Promise) answer.catch(fail)
+      } catch (error) {
+        fail(error)
+      }
+    }
+    const onEvent = (event: NativeEvent): void => {
+      switch (event.type) {
+        case 'step':
+          tell(resolved.onStep?.callback, toStepRecord(event))
+          break
+        case 'epoch': {
+          const record = toEpochRecord(event, resolved.tasks)
+          feed.epoch(record)
+          tell(resolved.onEpoch, record)
+          break
+        }
+        case 'end':
+          signal?.removeEventListener('abort', abort)
+          release()
+          if (failure === undefined) feed.end(toHistory(event, run.epochs))
+          else feed.fail(failure.error)
+          break
+      }
+    }
+    const nativeRun = handle.train(parts.dataset, native, onEvent)
+    feed.attach({ abort: () => nativeRun.abort(), state: () => fromNativeState(nativeRun.state(), kind) })
+    signal?.addEventListener('abort', abort, { once: true })
+    setTask(network, taskOf(resolved.tasks))
+    return run
+  } catch (error) {
+    release()
+    throw error
+  }
+}

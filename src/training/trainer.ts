@@ -1,0 +1,124 @@
+import type { DType, NativeTrainer } from '../internal/native.js'
+import type { AnyModel, Model } from '../model/model.js'
+import { handleOf, setTask } from '../model/model.js'
+import { toNativeOptimizer } from '../optimizers/registry.js'
+import type { StepOptions } from './options.js'
+import { resolveTrainerOptions } from './options.js'
+import type { TrainingState } from './state.js'
+import { fromNativeState, toNativeState } from './state.js'
+import type { HeadTask, TrainingData } from './tasks.js'
+import { taskOf, toNativeDataset, toNativeTasks } from './tasks.js'
+
+export type TrainerOptions<H extends string = never> = StepOptions<H> & {
+  /** Updates that schedules of the run's length last; without it such a schedule is an error. */
+  readonly totalSteps?: number
+}
+
+/** All numbers of one step. */
+export type StepResult = {
+  /** Loss of the batch before the update, l2 included. */
+  readonly loss: number
+  /** Loss of each head, for a model with heads. */
+  readonly heads?: Readonly<Record<string, number>>
+  /** Each sample's own loss, weights of the heads included. */
+  readonly lossPerSample: Float64Array
+  readonly learningRate: number
+  /** Updates done, this one included. */
+  readonly updates: number
+  /** False where the loss or gradient was NaN or infinite; the parameters then stay as they were. */
+  readonly finite: boolean
+}
+
+/** Training one step at a time, synchronously; made by `createTrainer`. */
+export class Trainer<H extends string = never> {
+  readonly #model: AnyModel
+  readonly #tasks: readonly HeadTask[]
+  readonly #kind: string
+  readonly #handle: NativeTrainer
+
+  /** @internal */
+  constructor(model: AnyModel, tasks: readonly HeadTask[], kind: string, handle: NativeTrainer) {
+    this.#model = model
+    this.#tasks = tasks
+    this.#kind = kind
+    this.#handle = handle
+  }
+
+  /**
+   * One update with one batch.
+   *
+   * @throws KrylovError ERR_SHAPE, ERR_DTYPE, ERR_OPTION, ERR_NOT_FINITE, ERR_BUSY
+   */
+  step(batch: TrainingData<H>): StepResult {
+    const dataset = toNativeDataset(this.#model, this.#tasks, batch, 'batch')
+    try {
+      const { loss, headLosses, lossPerSample, learningRate, updates, finite } = this.#handle.step(dataset)
+      const named = this.#model.headNames.map((name, index) => [name, headLosses[index] ?? Number.NaN] as const)
+      return {
+        loss,
+        ...(named.length === 0 ? {} : { heads: Object.fromEntries(named) }),
+        lossPerSample,
+        learningRate,
+        updates,
+        finite,
+      }
+    } finally {
+      dataset.dispose()
+    }
+  }
+
+  /** A copy of everything a later trainer or run needs besides the parameters. */
+  state(): TrainingState {
+    return fromNativeState(this.#handle.state(), this.#kind)
+  }
+
+  /** Continues from a state; the parameters are set apart, by `model.setParameters`. */
+  setState(state: TrainingState): void {
+    const { dtype, parameterCount } = this.#model
+    this.#handle.setState(toNativeState(state, 'state', this.#kind, dtype, parameterCount))
+  }
+
+  /** Frees the native memory and the model for others; later calls throw ERR_STATE. */
+  dispose(): void {
+    this.#handle.dispose()
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+}
+
+/**
+ * Trains one step at a time: for loops of one's own, with all numbers of each step.
+ *
+ * @throws KrylovError ERR_OPTION, ERR_BUSY
+ * @example
+ * using trainer = createTrainer(model, { loss: meanSquaredError(), optimizer: sgd({ learningRate: 0.1 }) })
+ * for (const batch of batches) console.log(trainer.step(batch).loss)
+ */
+export function createTrainer<D extends DType, H extends string>(
+  model: Model<D, H>,
+  options: TrainerOptions<H>,
+): Trainer<H> {
+  const handle = handleOf(model)
+  const network = model as unknown as AnyModel
+  const { tasks, optimizer, l2, threads, seed, state, totalSteps } = resolveTrainerOptions(network, options)
+  const trainer = handle.trainer({
+    tasks: toNativeTasks(tasks),
+    optimizer: toNativeOptimizer(optimizer, totalSteps),
+    batchSize: 1,
+    epochs: 1,
+    shuffle: false,
+    seed,
+    threads,
+    l2,
+    stepEvery: 0,
+    validation: null,
+    rows: null,
+    validationRows: null,
+    earlyStopping: null,
+    state,
+  })
+  setTask(network, taskOf(tasks))
+  return new Trainer<H>(network, tasks, optimizer.kind, trainer)
+}
