@@ -46,7 +46,7 @@ describe('layer factories', () => {
 
   const byActivation: [ActivationOption, Initialiser][] = [
     ['relu', heNormal({ gain: Math.SQRT2 })],
-    [leakyRelu({ slope: 0.2 }) as ActivationOption, heNormal({ gain: Math.sqrt(2 / 1.04) })],
+    [leakyRelu({ slope: 0.2 }), heNormal({ gain: Math.sqrt(2 / 1.04) })],
     ['gelu', heNormal()],
     ['tanh', xavierUniform()],
     ['sigmoid', xavierUniform({ gain: 1 })],
@@ -171,7 +171,7 @@ describe('initialisers', () => {
   test.each(table)('%s has its statistics', (_, weightInitialiser, meanSquare, kurtosis, bound) => {
     const model = createModel({
       inputs: fi,
-      layers: [dense(out, 'identity', { weightInitialiser: { ...weightInitialiser } })],
+      layers: [dense(out, 'identity', { weightInitialiser })],
       dtype: 'float64',
       seed: 11,
     })
@@ -187,7 +187,7 @@ describe('initialisers', () => {
   })
 
   test('sparse rows have exactly their connections', () => {
-    const layer = dense(out, 'identity', { weightInitialiser: { ...sparse({ connections: 6 }) } })
+    const layer = dense(out, 'identity', { weightInitialiser: sparse({ connections: 6 }) })
     const w = createModel({ inputs: fi, layers: [layer] }).views()['layers.0.weight'] as Float32Array
     for (let row = 0; row < out; row++) {
       expect(w.subarray(row * fi, (row + 1) * fi).filter((x) => x !== 0).length).toBe(6)
@@ -198,7 +198,7 @@ describe('initialisers', () => {
     [6, 9],
     [9, 6],
   ])('orthogonal [%i, %i]', (rows, columns) => {
-    const layer = dense(rows, 'identity', { weightInitialiser: { ...orthogonal({ gain: 2 }) } })
+    const layer = dense(rows, 'identity', { weightInitialiser: orthogonal({ gain: 2 }) })
     const w = createModel({ inputs: columns, layers: [layer], dtype: 'float64' }).views()[
       'layers.0.weight'
     ] as Float64Array

@@ -98,8 +98,7 @@ Bounded activate(const ActivationSpec& spec, Bounded z) {
   const double v = activate(spec, z.value);
   if (spec.kind == Activation::kIdentity || spec.kind == Activation::kRelu) return {v, z.error};
   const double size = std::max(std::abs(v), std::abs(z.value));
-  return {v, bounds_of(spec).slope * z.error + kRoundings * Bounded::unit * size +
-                 (spec.kind == Activation::kSigmoid ? 0 : Bounded::unit * std::abs(v))};
+  return {v, bounds_of(spec).slope * z.error + kRoundings * Bounded::unit * size};
 }
 
 Bounded activation_slope(const ActivationSpec& spec, Bounded z) {

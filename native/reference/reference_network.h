@@ -27,6 +27,8 @@ class ReferenceNetwork {
   using Row = std::vector<Number>;
 
   explicit ReferenceNetwork(const NetworkSpec& spec);
+  ReferenceNetwork(const ReferenceNetwork&) = delete;  // nodes point into the spec
+  ReferenceNetwork& operator=(const ReferenceNetwork&) = delete;
 
   std::size_t parameter_count() const { return parameter_count_; }
   std::size_t dropout_count() const { return dropouts_; }

@@ -29,9 +29,13 @@ std::align_val_t alignment_of(std::size_t bytes) noexcept {
 }  // namespace
 
 void* allocate_aligned(std::size_t bytes) {
+  // No address space holds kMost: operator new refuses it. It would round a
+  // size near the end of the range up to 0.
+  constexpr std::size_t kMost = std::numeric_limits<std::size_t>::max() / 2 / kHugePage * kHugePage;
   std::size_t reserved = bytes;
-  // A size beyond the rounding's range is left as it is: operator new refuses it.
-  if (is_large(bytes) && bytes <= std::numeric_limits<std::size_t>::max() - kHugePage) {
+  if (bytes > kMost) {
+    reserved = kMost;
+  } else if (is_large(bytes)) {
     reserved = (bytes + kHugePage - 1) / kHugePage * kHugePage;
   }
   void* block = ::operator new(reserved, alignment_of(bytes));

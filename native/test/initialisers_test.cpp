@@ -200,7 +200,10 @@ TEST_CASE("initialisers: a seed and a tensor decide the draws") {
 
 TEST_CASE("initialisers: the orthogonal factor has these bits on every platform") {
   const std::vector<double> w = draw({.kind = Initialiser::kOrthogonal}, {12, 9}, 1);
-KORTH
+  CHECK(w[0] == 0x1.b2c7abeeb69bp-4);
+  CHECK(w[1] == 0x1.b09a3ff683eb9p-6);
+  CHECK(w[50] == -0x1.3512d8ca252d1p-3);
+  CHECK(w[107] == -0x1.efd50f5fa251cp-5);
 }
 
 TEST_CASE("initialisers: biases") {

@@ -98,7 +98,7 @@ TEST_CASE("rng: these bits are what a seed means, on every platform") {
   CHECK(random_word(1, Stream::kShuffle, 0, 0) == 203017321u);
   std::vector<std::uint32_t> order(8);
   permutation(1, Stream::kShuffle, 0, order);
-  CHECK(order == std::vector<std::uint32_t>{KPERM});
+  CHECK(order == std::vector<std::uint32_t>{6, 7, 4, 1, 5, 2, 3, 0});
 }
 
 TEST_CASE("rng: moments of normal numbers") {

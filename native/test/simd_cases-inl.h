@@ -73,10 +73,13 @@ class OperationChecks {
   static constexpr T kInf = L::kInfinity;
   static constexpr T kEps = sizeof(T) == 4 ? T(__FLT_EPSILON__) : T(__DBL_EPSILON__);
   // Kinds of operands: zeros, ties, integers near the end of the fractions, subnormal, extreme, not finite.
-  static constexpr T kValues[] = {T(0.0),   T(-0.0),      T(0.5),     T(-0.5),   T(1.5),       T(2.5),       T(-2.5),
-                                  T(0.3),   T(-0.3),      T(1),       T(-1),     T(3.25),      T(-1234.75),  T(8388607.5),
-                                  T(-8388609), T(4503599627370495.5), T(1e30), T(-1e30), L::kDenormMin, -L::kDenormMin,
-                                  L::kMax,  -L::kMax,     kInf,       -kInf,     L::kNan,      T(1) + kEps,  T(1) - kEps};
+  static constexpr T kValues[] = {T(0.0),      T(-0.0),      T(0.5),        T(-0.5),
+                                  T(1.5),      T(2.5),       T(-2.5),       T(0.3),
+                                  T(-0.3),     T(1),         T(-1),         T(3.25),
+                                  T(-1234.75), T(8388607.5), T(-8388609),   T(4503599627370495.5),
+                                  T(1e30),     T(-1e30),     L::kDenormMin, -L::kDenormMin,
+                                  L::kMax,     -L::kMax,     kInf,          -kInf,
+                                  L::kNan,     T(1) + kEps,  T(1) - kEps};
   static constexpr int kCount = sizeof(kValues) / sizeof(kValues[0]);
 
   // Equal to the bit; any NaN equals any NaN.
@@ -141,8 +144,9 @@ class OperationChecks {
     check_binary("divide", [](V a, V b) { return a / b; }, [](T a, T b) { return a / b; });
     check_binary("min", [](V a, V b) { return min(a, b); }, [](T a, T b) { return a < b ? a : b; });
     check_binary("max", [](V a, V b) { return max(a, b); }, [](T a, T b) { return a > b ? a : b; });
-    check_binary("copysign", [](V a, V b) { return copysign(a, b); },
-                 [](T a, T b) { return sizeof(T) == 4 ? T(__builtin_copysignf(a, b)) : T(__builtin_copysign(a, b)); });
+    check_binary(
+        "copysign", [](V a, V b) { return copysign(a, b); },
+        [](T a, T b) { return sizeof(T) == 4 ? T(__builtin_copysignf(a, b)) : T(__builtin_copysign(a, b)); });
   }
 
   void ternary() {
@@ -172,10 +176,12 @@ class OperationChecks {
     check_binary("eq", [&](V a, V b) { return pick(eq(a, b)); }, [&](T a, T b) { return number(a == b); });
     check_unary("is_nan", [&](V a) { return pick(is_nan(a)); }, [&](T a) { return number(a != a); });
     const V half = set1<T>(T(0.5));
-    check_binary("mask and", [&](V a, V b) { return pick(lt(a, half) & lt(b, half)); },
-                 [&](T a, T b) { return number(a < T(0.5) && b < T(0.5)); });
-    check_binary("mask or", [&](V a, V b) { return pick(lt(a, half) | lt(b, half)); },
-                 [&](T a, T b) { return number(a < T(0.5) || b < T(0.5)); });
+    check_binary(
+        "mask and", [&](V a, V b) { return pick(lt(a, half) & lt(b, half)); },
+        [&](T a, T b) { return number(a < T(0.5) && b < T(0.5)); });
+    check_binary(
+        "mask or", [&](V a, V b) { return pick(lt(a, half) | lt(b, half)); },
+        [&](T a, T b) { return number(a < T(0.5) || b < T(0.5)); });
     check_unary("mask not", [&](V a) { return pick(!lt(a, half)); }, [&](T a) { return number(!(a < T(0.5))); });
     for (int lane = 0; lane <= kLanes; ++lane) {
       T one[kLanes] = {};

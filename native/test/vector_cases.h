@@ -9,7 +9,7 @@ enum class MathFunction { kExp, kExpm1, kLog, kLog1p, kTanh, kSigmoid, kSoftplus
 struct Failure {
   const char* check;  // the operation under test
   const char* dtype;
-  int index;          // lane, count or case, as the check numbers them
+  int index;  // lane, count or case, as the check numbers them
   double actual;
   double expected;
 };

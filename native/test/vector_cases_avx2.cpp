@@ -8,8 +8,13 @@
 namespace krylov::test {
 
 VectorSet avx2_vector_set() {
-  return {"avx2",           avx2::kFused,         avx2::Vec<float>::kLanes, avx2::Vec<double>::kLanes,
-          avx2::evaluate<float>, avx2::evaluate<double>, avx2::check_operations};
+  return {"avx2",
+          avx2::kFused,
+          avx2::Vec<float>::kLanes,
+          avx2::Vec<double>::kLanes,
+          avx2::evaluate<float>,
+          avx2::evaluate<double>,
+          avx2::check_operations};
 }
 
 }  // namespace krylov::test

@@ -8,8 +8,13 @@
 namespace krylov::test {
 
 VectorSet avx512_vector_set() {
-  return {"avx512",           avx512::kFused,         avx512::Vec<float>::kLanes, avx512::Vec<double>::kLanes,
-          avx512::evaluate<float>, avx512::evaluate<double>, avx512::check_operations};
+  return {"avx512",
+          avx512::kFused,
+          avx512::Vec<float>::kLanes,
+          avx512::Vec<double>::kLanes,
+          avx512::evaluate<float>,
+          avx512::evaluate<double>,
+          avx512::check_operations};
 }
 
 }  // namespace krylov::test

@@ -6,8 +6,13 @@
 namespace krylov::test {
 
 VectorSet baseline_vector_set() {
-  return {"baseline",           baseline::kFused,         baseline::Vec<float>::kLanes, baseline::Vec<double>::kLanes,
-          baseline::evaluate<float>, baseline::evaluate<double>, baseline::check_operations};
+  return {"baseline",
+          baseline::kFused,
+          baseline::Vec<float>::kLanes,
+          baseline::Vec<double>::kLanes,
+          baseline::evaluate<float>,
+          baseline::evaluate<double>,
+          baseline::check_operations};
 }
 
 }  // namespace krylov::test

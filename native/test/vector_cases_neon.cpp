@@ -8,8 +8,13 @@
 namespace krylov::test {
 
 VectorSet neon_vector_set() {
-  return {"neon",           neon::kFused,         neon::Vec<float>::kLanes, neon::Vec<double>::kLanes,
-          neon::evaluate<float>, neon::evaluate<double>, neon::check_operations};
+  return {"neon",
+          neon::kFused,
+          neon::Vec<float>::kLanes,
+          neon::Vec<double>::kLanes,
+          neon::evaluate<float>,
+          neon::evaluate<double>,
+          neon::check_operations};
 }
 
 }  // namespace krylov::test

@@ -54,15 +54,22 @@ export function splitPath(path: string): (string | number)[] {
 
 // --- near matches ----------------------------------------------------------------------------------------------------
 
-/** Number of single-character edits between two words (Levenshtein 1966), one row of the table at a time. */
+/**
+ * Number of single-character edits and swaps of neighbours between two words (Damerau 1964, in the variant that edits
+ * no substring twice), one row of the table at a time.
+ */
 function editDistance(a: string, b: string): number {
+  let before: number[] = []
   let row = Array.from({ length: b.length + 1 }, (_, index) => index)
   for (let i = 1; i <= a.length; i++) {
     const next = [i]
     for (let j = 1; j <= b.length; j++) {
       const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
+      const least = Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1)
+      next.push(swapped ? Math.min(least, (before[j - 2] ?? 0) + 1) : least)
     }
+    before = row
     row = next
   }
   return row[b.length] ?? 0
@@ -95,20 +102,24 @@ function pathOf(error: KrylovError): string {
   return Array.isArray(expected) && name !== path ? appendPath(base, path) : path.replace(/^(?:\w+ )+/, '')
 }
 
-function messageOf(error: KrylovError): string {
+function messageOf(error: KrylovError, beside: readonly string[]): string {
   const { expected, received } = error.details ?? {}
-  if (Array.isArray(expected)) return `unknown option${hint(String(received), expected.map(String))}`
+  if (Array.isArray(expected)) return `unknown option${hint(String(received), [...beside, ...expected.map(String)])}`
   if (typeof expected === 'string') return `expected ${expected}, received ${String(received)}`
   return error.message
 }
 
-/** An error of the library as a problem below `path`; `own` is the library's word for what stands at that path. */
-export function problemOf(error: KrylovError, path: string, own = ''): Problem {
+/**
+ * An error of the library as a problem below `path`.
+ *
+ * @param own the library's word for what stands at that path
+ * @param beside names that an object may have besides those that the error lists, for near matches
+ */
+export function problemOf(error: KrylovError, path: string, own = '', beside: readonly string[] = []): Problem {
   const full = pathOf(error)
-  const tail = full === own ? '' : own !== '' && /^[.[]/.test(full.slice(own.length)) && full.startsWith(own)
-    ? full.slice(own.length).replace(/^\./, '')
-    : full
-  return { path: appendPath(path, tail), message: messageOf(error) }
+  const rest = own !== '' && full.startsWith(own) ? full.slice(own.length) : undefined
+  const tail = rest === '' || (rest !== undefined && /^[.[]/.test(rest)) ? rest.replace(/^\./, '') : full
+  return { path: appendPath(path, tail), message: messageOf(error, beside) }
 }
 
 function removeAt(root: unknown, keys: readonly (string | number)[]): boolean {
@@ -117,6 +128,8 @@ function removeAt(root: unknown, keys: readonly (string | number)[]): boolean {
   if (typeof parent !== 'object' || parent === null || last === undefined || Array.isArray(parent)) return false
   return delete (parent as Record<string, unknown>)[last]
 }
+
+const faults: ReadonlySet<string> = new Set(['ERR_OPTION', 'ERR_SHAPE', 'ERR_DTYPE', 'ERR_NOT_FINITE'])
 
 /**
  * Every problem that a check of the library finds in a value. The check stops at its first problem, so it is run
@@ -129,6 +142,7 @@ export async function problemsIn<T>(
   path: string,
   own: string,
   check: (value: T) => unknown,
+  beside: readonly string[] = [],
 ): Promise<Problem[]> {
   const rest = structuredClone(value)
   const problems: Problem[] = []
@@ -137,8 +151,9 @@ export async function problemsIn<T>(
       await check(rest)
       return problems
     } catch (error) {
-      if (!isKrylovError(error)) throw error
-      const problem = problemOf(error, path, own)
+      // Anything else, such as an addon that cannot be loaded, is no fault of the value.
+      if (!isKrylovError(error) || !faults.has(error.code)) throw error
+      const problem = problemOf(error, path, own, beside)
       if (problems.some((known) => known.path === problem.path)) return problems
       problems.push(problem)
       if (!removeAt(rest, splitPath(problem.path).slice(splitPath(path).length))) return problems

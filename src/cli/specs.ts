@@ -52,10 +52,14 @@ export function modelOptions(config: Config, inputs: number): ModelOptions {
   }
 }
 
+/** What every spec has, and what a layer has besides its factory's options. */
+const kindName = ['kind']
+const layerNames = ['units', 'activation', 'kind']
+
 /** Layers one by one, so that the problems of each are found. */
 async function layerProblems(layers: readonly unknown[], path: string): Promise<Problem[]> {
   const found = layers.map((layer, index) =>
-    problemsIn(layer, joinKeys([index], path), 'layers[0]', (rest) => residual([rest as LayerOption])),
+    problemsIn(layer, joinKeys([index], path), 'layers[0]', (rest) => residual([rest as LayerOption]), layerNames),
   )
   return (await Promise.all(found)).flat()
 }
@@ -177,7 +181,7 @@ export async function validateConfig(input: unknown): Promise<Config> {
   if (given.optimizer !== undefined && !wrong('optimizer') && !wrong('')) {
     const spec = withKind(given.optimizer) as OptimizerOption
     problems.push(
-      ...(await problemsIn(spec, 'optimizer', 'optimizer', (rest) => createOptimizer(rest, [[1]], { totalSteps: 1 }))),
+      ...(await problemsIn(spec, 'optimizer', 'optimizer', (rest) => createOptimizer(rest, [[1]], { totalSteps: 1 }), kindName)),
     )
   }
   if ('config' in checked) {

@@ -10,13 +10,15 @@ import { saveWithNotes } from './model-file.js'
 import type { Notes } from './model-file.js'
 import { ConfigError, problemOf, RunError } from './problems.js'
 import { showProgress } from './progress.js'
+import type { Progress } from './progress.js'
 import { lossOf, metricsOf, modelOptions, optimizerOf, placeOf, validateConfig } from './specs.js'
 import { applyScaling, fitScaling, foldScaling } from './standardize.js'
 import type { Scaling } from './standardize.js'
 import { columns, count, duration, measures, number, paint } from './text.js'
 
-/** Exit codes of `krylov train`; 130 is what shells give a program that Ctrl-C ended. */
-const exitCodes = { completed: 0, earlyStopped: 0, aborted: 130, notFinite: 1 } as const
+/** What shells give a program that such a signal ended: 128 and the signal's number. */
+const signalCodes = { SIGINT: 130, SIGTERM: 143 } as const
+const exitCodes = { completed: 0, earlyStopped: 0, aborted: signalCodes.SIGINT, notFinite: 1 } as const
 
 export type TrainArguments = { readonly config: string; readonly quiet: boolean; readonly resume?: string }
 
@@ -126,10 +128,16 @@ async function runToEnd(
   loaded: Loaded,
   state: TrainingState | undefined,
   quiet: boolean,
-): Promise<{ history: History; ended: TrainRun }> {
+): Promise<{ history: History; ended: TrainRun; code: number }> {
   const controller = new AbortController()
-  const interrupt = (): void => {
-    if (controller.signal.aborted) process.exit(exitCodes.aborted)
+  let progress: Progress | undefined
+  let code: number = exitCodes.aborted
+  const interrupt = (signal: keyof typeof signalCodes): void => {
+    code = signalCodes[signal]
+    if (controller.signal.aborted) {
+      progress?.stop()
+      process.exit(code)
+    }
     controller.abort()
   }
   process.on('SIGINT', interrupt)
@@ -139,7 +147,6 @@ async function runToEnd(
   const epochs = config.training.epochs
   const updates = Math.ceil(rows / (options.batchSize ?? defaultBatchSize))
   try {
-    let progress: ReturnType<typeof showProgress> | undefined
     const every = Math.max(1, Math.ceil(updates / stepsShown))
     const running = start(model, loaded.train, {
       ...options,
@@ -150,7 +157,8 @@ async function runToEnd(
     if (!quiet) progress = showProgress(process.stderr, epochs, rows)
     try {
       for await (const epoch of running) progress?.epoch(epoch)
-      return { history: await running, ended: running }
+      const history = await running
+      return { history, ended: running, code: history.reason === 'aborted' ? code : exitCodes[history.reason] }
     } finally {
       progress?.stop()
     }
@@ -225,7 +233,7 @@ export async function trainCommand({ config: path, quiet, resume }: TrainArgumen
   note(describeData(loaded.train))
   const { model, state } = await modelFor(config, loaded.train.inputs.shape[1], resume)
   note(`${count(model.parameterCount, 'parameter')}, ${model.dtype}`)
-  const { history, ended } = await runToEnd(model, config, loaded, state, quiet)
+  const { history, ended, code } = await runToEnd(model, config, loaded, state, quiet)
   const { output } = config
   if (output.checkpoint !== undefined) await save(model, output.checkpoint, { state: ended.state() })
   if (loaded.scaling !== undefined) foldScaling(model as AnyModel, loaded.scaling)
@@ -254,5 +262,5 @@ export async function trainCommand({ config: path, quiet, resume }: TrainArgumen
   ].filter((row): row is [string, string] => row[1] !== undefined)
   process.stdout.write(`${columns(written, 2)}\n`)
   model.dispose()
-  return exitCodes[history.reason]
+  return code
 }

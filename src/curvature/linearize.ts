@@ -56,7 +56,7 @@ export class LinearizedPoint<D extends DType = DType, H extends string = never> 
     return this.#handle.loss
   }
 
-  /** Each sample's own loss (N): not divided by N, without l2; heads added with their weights. */
+  /** Each sample's own loss (N), with its weight: not divided by N, without l2; heads added with theirs. */
   get lossPerSample(): Float64Array {
     return this.#handle.lossPerSample
   }
@@ -74,8 +74,8 @@ export class LinearizedPoint<D extends DType = DType, H extends string = never> 
   }
 
   /**
-   * Gradients of each sample's own loss, [count, P]; nothing is divided by N, and l2 is not part of them. With all
-   * weights 1 and `reduction: 'mean'` their mean is `gradient()` without its l2 term.
+   * Gradients of each sample's own loss, with its weight, [count, P]; nothing is divided by N, and l2 is not part of
+   * them. With `reduction: 'mean'` their mean is `gradient()` without its l2 term.
    */
   perSampleGradients(options: PerSampleOptions<D> = {}): FloatMatrix<D> {
     checkKnownKeys(options, ['out', 'first', 'count'], 'perSampleGradients options')

@@ -215,18 +215,6 @@ export function defaultInitialiser(activation: Activation): Initialiser {
   }
 }
 
-/** The core's words for options that have longer names here. */
 export function toNativeInitialiser(initialiser: Initialiser): NativeInitialiser {
-  switch (initialiser.kind) {
-    case 'normal':
-      return { kind: initialiser.kind, deviation: initialiser.standardDeviation }
-    case 'truncatedNormal':
-      return { kind: initialiser.kind, deviation: initialiser.standardDeviation, limit: initialiser.cut }
-    case 'sparse': {
-      const { kind, connections, standardDeviation } = initialiser
-      return { kind, connections, deviation: standardDeviation }
-    }
-    default:
-      return { ...initialiser }
-  }
+  return { ...initialiser }
 }

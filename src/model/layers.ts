@@ -13,7 +13,13 @@ import {
 import type { Activation, ActivationOption } from './activations.js'
 import { isSquashing, resolveActivation, toNativeActivation } from './activations.js'
 import type { Initialiser, InitialiserOption } from './initialisers.js'
-import { biasInitialiserKinds, defaultInitialiser, resolveInitialiser, toNativeInitialiser, zeros } from './initialisers.js'
+import {
+  biasInitialiserKinds,
+  defaultInitialiser,
+  resolveInitialiser,
+  toNativeInitialiser,
+  zeros,
+} from './initialisers.js'
 
 /** A fully connected layer, resolved: y = activation(W x + b), W [units, inputs]. */
 export type DenseLayer = {
@@ -76,10 +82,7 @@ export function dense(
       options.weightInitialiser === undefined
         ? defaultInitialiser(phi)
         : resolveInitialiser(options.weightInitialiser, 'dense weightInitialiser'),
-    biasInitialiser:
-      options.biasInitialiser === undefined
-        ? zeros()
-        : resolveBiasInitialiser(options.biasInitialiser),
+    biasInitialiser: options.biasInitialiser === undefined ? zeros() : resolveBiasInitialiser(options.biasInitialiser),
   })
 }
 

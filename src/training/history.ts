@@ -74,12 +74,14 @@ export function toStepRecord(event: NativeStepEvent): StepRecord {
 
 export function toHistory(event: NativeEndEvent, epochs: readonly EpochRecord[]): History {
   const { reason, bestEpoch, updates, trainSeconds, notFiniteIn } = event
+  // A loss that is not finite stops an update before it counts; a tensor that became so is seen after its update.
+  const step = notFiniteIn === 'loss' ? updates + 1 : updates
   return {
     epochs,
     reason,
     bestEpoch,
     updates,
     seconds: trainSeconds,
-    ...(reason === 'notFinite' ? { notFinite: { step: updates + 1, where: notFiniteIn } } : {}),
+    ...(reason === 'notFinite' ? { notFinite: { step, where: notFiniteIn } } : {}),
   }
 }

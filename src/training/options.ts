@@ -32,7 +32,7 @@ export type EarlyStoppingOptions = {
   readonly minDelta?: number
   /** Default `max` for accuracy and other metrics that grow with quality, else `min`. */
   readonly mode?: 'min' | 'max'
-  /** Give the model the best epoch's parameters at the end; default true. */
+  /** Give the model the best epoch's parameters at the end, unless the run is aborted; default true. */
   readonly restoreBest?: boolean
 }
 
@@ -207,7 +207,8 @@ function resolveEarlyStopping(
   return {
     ...found,
     maximize: mode === undefined ? found.maximize : oneOf(mode, `${path}.mode`, ['min', 'max']) === 'max',
-    patience: count(patience, `${path}.patience`, 10),
+    // The core's number is of epochs forgiven: it ends at the one after them.
+    patience: count(patience, `${path}.patience`, 10) - 1,
     minDelta: minDelta === undefined ? 0 : numberInRange(minDelta, `${path}.minDelta`, { min: 0 }),
     restoreBest: restoreBest === undefined ? true : boolean(restoreBest, `${path}.restoreBest`),
   }

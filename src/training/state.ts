@@ -1,4 +1,4 @@
-import { convertedFloats, floatArray } from '../internal/arrays.js'
+import { convertedFloats, dtypeOf, floatArray } from '../internal/arrays.js'
 import { optionError } from '../internal/errors.js'
 import type { DType, FloatArray, NativeTrainingState } from '../internal/native.js'
 import { checkKnownKeys, integerInRange, joinPath, numberInRange, oneOf, record, seed } from '../internal/validate.js'
@@ -26,8 +26,13 @@ export type TrainingState = {
   }
 }
 
-export function fromNativeState(state: NativeTrainingState, kind: string): TrainingState {
+export function fromNativeState(state: NativeTrainingState, kind: string, dtype: DType): TrainingState {
   const { updates, epoch, position, lossSum, weightSum } = state
+  const values: Record<string, FloatArray> = {}
+  for (const [name, array] of Object.entries(state.optimizer)) {
+    // The core may hand out doubles, which hold either dtype exactly.
+    values[name] = dtypeOf(array) === dtype ? array : convertedFloats(array, name, dtype, array.length)
+  }
   return {
     updates,
     epoch,
@@ -35,7 +40,7 @@ export function fromNativeState(state: NativeTrainingState, kind: string): Train
     seed: state.seed,
     lossSum,
     weightSum,
-    optimizer: { kind, values: { ...state.optimizer } },
+    optimizer: { kind, values },
   }
 }
 

@@ -1,5 +1,12 @@
 import { rendered, shapeError } from '../internal/errors.js'
-import type { DType, NativeDataset, NativeEvent, NativeModel, NativeTrainOptions } from '../internal/native.js'
+import type {
+  DType,
+  NativeDataset,
+  NativeEvent,
+  NativeModel,
+  NativeTrainingState,
+  NativeTrainOptions,
+} from '../internal/native.js'
 import { addon } from '../internal/native.js'
 import type { AnyModel, Model } from '../model/model.js'
 import { handleOf, setTask } from '../model/model.js'
@@ -78,12 +85,19 @@ function toNativeOptions(options: ResolvedTrainOptions, parts: Parts): NativeTra
 }
 
 /** A run that its signal ended before the first step: the model is untouched, the state is that of the start. */
-function endAtOnce(handle: NativeModel, native: NativeTrainOptions, kind: string, feed: RunFeed): void {
-  const trainer = handle.trainer(native)
-  const state = fromNativeState(trainer.state(), kind)
-  trainer.dispose()
+function endAtOnce(model: AnyModel, native: NativeTrainOptions, kind: string, feed: RunFeed): void {
+  const state = fromNativeState(native.state ?? startingState(handleOf(model), native), kind, model.dtype)
   feed.attach({ abort: () => undefined, state: () => state })
   feed.end({ epochs: [], reason: 'aborted', bestEpoch: 0, updates: state.updates, seconds: 0 })
+}
+
+function startingState(handle: NativeModel, native: NativeTrainOptions): NativeTrainingState {
+  const trainer = handle.trainer(native)
+  try {
+    return trainer.state()
+  } finally {
+    trainer.dispose()
+  }
 }
 
 /**
@@ -116,7 +130,7 @@ export function train<D extends DType, H extends string>(
   }
   try {
     if (signal?.aborted === true) {
-      endAtOnce(handle, native, kind, feed)
+      endAtOnce(network, native, kind, feed)
       release()
       return run
     }
@@ -156,7 +170,10 @@ export function train<D extends DType, H extends string>(
       }
     }
     const nativeRun = handle.train(parts.dataset, native, onEvent)
-    feed.attach({ abort: () => nativeRun.abort(), state: () => fromNativeState(nativeRun.state(), kind) })
+    feed.attach({
+      abort: () => nativeRun.abort(),
+      state: () => fromNativeState(nativeRun.state(), kind, network.dtype),
+    })
     signal?.addEventListener('abort', abort, { once: true })
     setTask(network, taskOf(resolved.tasks))
     return run

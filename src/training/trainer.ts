@@ -20,12 +20,12 @@ export type StepResult = {
   readonly loss: number
   /** Loss of each head, for a model with heads. */
   readonly heads?: Readonly<Record<string, number>>
-  /** Each sample's own loss, weights of the heads included. */
+  /** Each sample's own loss, with its weight; heads added with theirs. */
   readonly lossPerSample: Float64Array
   readonly learningRate: number
   /** Updates done, this one included. */
   readonly updates: number
-  /** False where the loss or gradient was NaN or infinite; the parameters then stay as they were. */
+  /** False where the loss was NaN or infinite (no update was made) or an update was (the parts of it that were are undone). */
   readonly finite: boolean
 }
 
@@ -69,7 +69,7 @@ export class Trainer<H extends string = never> {
 
   /** A copy of everything a later trainer or run needs besides the parameters. */
   state(): TrainingState {
-    return fromNativeState(this.#handle.state(), this.#kind)
+    return fromNativeState(this.#handle.state(), this.#kind, this.#model.dtype)
   }
 
   /** Continues from a state; the parameters are set apart, by `model.setParameters`. */
@@ -78,7 +78,7 @@ export class Trainer<H extends string = never> {
     this.#handle.setState(toNativeState(state, 'state', this.#kind, dtype, parameterCount))
   }
 
-  /** Frees the native memory and the model for others; later calls throw ERR_STATE. */
+  /** Frees the native memory; later calls throw ERR_STATE. */
   dispose(): void {
     this.#handle.dispose()
   }

@@ -54,6 +54,8 @@ class Optimizer {
   // begin(); then update_range over disjoint ranges, from any threads; then end().
   void begin() noexcept { rule_->prepare(updates_ + 1); }
   void update_range(T* w, const T* g, std::int64_t offset, std::int64_t n) const noexcept;  // w and g begin at the range
+  // Asks the cache for the range that update_range will need, while something else is computed.
+  void prefetch_range(const T* w, std::int64_t offset, std::int64_t n) const noexcept;
   void place_range(const T* w, T* point, std::int64_t offset, std::int64_t n) const noexcept;
   void end() noexcept { ++updates_; }
 

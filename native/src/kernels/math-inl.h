@@ -39,12 +39,12 @@ struct MathConstants<float> {
   // ln 2 = high + low; the low 9 bits of high are zero, so that n * high is exact for |n| <= 2^8.
   static constexpr float kLn2High = 0.693145751953125f;
   static constexpr float kLn2Low = 1.42860677e-06f;
-  static constexpr float kExpMax = 88.7228317f;      // largest argument with a finite result
-  static constexpr float kExpMin = -87.3365402f;     // smallest argument with a normal result
-  static constexpr float kExpm1Min = -18.0f;         // from here down expm1 rounds to -1
+  static constexpr float kExpMax = 88.7228317f;        // largest argument with a finite result
+  static constexpr float kExpMin = -87.3365402f;       // smallest argument with a normal result
+  static constexpr float kExpm1Min = -18.0f;           // from here down expm1 rounds to -1
   static constexpr float kExpm1Tiny = 2.98023224e-8f;  // 2^-25: below, expm1(x) and log1p(x) are x
-  static constexpr float kTanhMax = 9.5f;            // from here up tanh rounds to 1
-  static constexpr float kPdfMax = 14.0f;            // normal_pdf is flushed to 0 before
+  static constexpr float kTanhMax = 9.5f;              // from here up tanh rounds to 1
+  static constexpr float kPdfMax = 14.0f;              // normal_pdf is flushed to 0 before
   static constexpr float kSubnormalScale = 16777216.0f;
   static constexpr float kSubnormalBits = 24.0f;
   static constexpr float kInvSqrtTwoPi = 0.398942280f;
@@ -74,15 +74,14 @@ struct MathConstants<double> {
   static constexpr double kSubnormalBits = 53.0;
   static constexpr double kInvSqrtTwoPi = 0.3989422804014327;
   // As for float: relative error of expm1 2^-55.6, of log 2^-59.5 and 2^-59.4.
-  static constexpr double kExp[] = {
-      0.50000000000000056,   0.16666666666666588,    0.041666666666576611,   0.0083333333333896545,
-      0.0013888888931621445, 0.00019841269718835167, 2.4801505198095267e-05, 2.7557407622777607e-06,
-      2.7626070461060623e-07, 2.5053778680748593e-08};
-  static constexpr double kLog[] = {
-      0.66666666666667351, 0.39999999999412894, 0.2857142874282384,  0.22222198524701667,
-      0.18183567027736319, 0.15313977012539473, 0.14796727789021899};
+  static constexpr double kExp[] = {0.50000000000000056,    0.16666666666666588,    0.041666666666576611,
+                                    0.0083333333333896545,  0.0013888888931621445,  0.00019841269718835167,
+                                    2.4801505198095267e-05, 2.7557407622777607e-06, 2.7626070461060623e-07,
+                                    2.5053778680748593e-08};
+  static constexpr double kLog[] = {0.66666666666667351, 0.39999999999412894, 0.2857142874282384, 0.22222198524701667,
+                                    0.18183567027736319, 0.15313977012539473, 0.14796727789021899};
   static constexpr double kLogWide[] = {
-      0.66666666666666308, 0.40000000000157254, 0.28571428547852418, 0.22222223969835192, 0.1818174392085421,
+      0.66666666666666308, 0.40000000000157254, 0.28571428547852418, 0.22222223969835192,  0.1818174392085421,
       0.15386560017369225, 0.13300972260912566, 0.12106097346446226, 0.083400506567089722, 0.17018673571059001};
 };
 

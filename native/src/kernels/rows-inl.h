@@ -36,6 +36,7 @@ template <class T, class S>
 void gather_rows(const S* source, std::int64_t columns, const std::uint32_t* index, std::int64_t rows, T scale, T* out,
                  std::int64_t ldo) noexcept {
   constexpr std::int64_t lanes = Vec<T>::kLanes;
+  const std::int64_t padded = round_up(columns, kPanel<T>);
   const Vec<T> factor = set1<T>(scale);
   for (std::int64_t r = 0; r < rows; ++r) {
     if (index != nullptr && r + kPrefetchRows < rows) {
@@ -47,10 +48,12 @@ void gather_rows(const S* source, std::int64_t columns, const std::uint32_t* ind
     T* to = out + r * ldo;
     std::int64_t c = 0;
     for (; c + lanes <= columns; c += lanes) store(to + c, load_source<T>(from + c) * factor);
+    // The tail's own zeros, then whole vectors of zeros to the end of the panel.
     if (c < columns) {
-      store_partial(to + c, load_source_partial<T>(from + c, int(columns - c)) * factor, int(columns - c));
-      clear_padding(to, columns);
+      store(to + c, load_source_partial<T>(from + c, int(columns - c)) * factor);
+      c += lanes;
     }
+    for (; c < padded; c += lanes) store(to + c, zero<T>());
   }
 }
 

@@ -12,6 +12,7 @@
 //   result is b. So min(bound, x) and max(bound, x) keep a NaN of x.
 // - round: to nearest, ties to even. Comparisons with NaN are false.
 // - reduce_*: fixed order, lane i with lane i + kLanes/2, and so on by halves.
+//   reduce_max and reduce_min of a vector with NaN differ between sets.
 // - bits_*: operate on the bit patterns of the lanes, as unsigned integers.
 #pragma once
 
@@ -52,12 +53,12 @@ template <>
 struct FloatFormat<float> {
   static constexpr int kMantissaBits = 23;
   static constexpr uint32_t kSignBit = 0x80000000u;
-  static constexpr uint32_t kOne = 0x3f800000u;           // 1.0
-  static constexpr uint32_t kSqrtHalf = 0x3f3504f3u;      // sqrt(1/2), rounded down
+  static constexpr uint32_t kOne = 0x3f800000u;       // 1.0
+  static constexpr uint32_t kSqrtHalf = 0x3f3504f3u;  // sqrt(1/2), rounded down
   static constexpr uint32_t kMantissaMask = 0x007fffffu;
   static constexpr uint32_t kExponentBase = 0x4b000000u;  // 2^23: the unit of the last place is 1
   static constexpr int kBias = 127;
-  static constexpr float kRoundMagic = 12582912.0f;       // 1.5 * 2^23: adding it rounds to integer
+  static constexpr float kRoundMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to integer
   static constexpr float kMinNormal = 1.17549435e-38f;
 };
 template <>
@@ -69,7 +70,7 @@ struct FloatFormat<double> {
   static constexpr uint64_t kMantissaMask = 0x000fffffffffffffu;
   static constexpr uint64_t kExponentBase = 0x4330000000000000u;  // 2^52
   static constexpr int kBias = 1023;
-  static constexpr double kRoundMagic = 6755399441055744.0;       // 1.5 * 2^52
+  static constexpr double kRoundMagic = 6755399441055744.0;  // 1.5 * 2^52
   static constexpr double kMinNormal = 2.2250738585072014e-308;
 };
 

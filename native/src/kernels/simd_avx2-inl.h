@@ -80,24 +80,14 @@ KRYLOV_SIMD_FN Vec<double> operator-(Vec<double> a, Vec<double> b) { return {_mm
 KRYLOV_SIMD_FN Vec<double> operator*(Vec<double> a, Vec<double> b) { return {_mm256_mul_pd(a.v, b.v)}; }
 KRYLOV_SIMD_FN Vec<double> operator/(Vec<double> a, Vec<double> b) { return {_mm256_div_pd(a.v, b.v)}; }
 
-KRYLOV_SIMD_FN Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
-  return {_mm256_fmadd_ps(a.v, b.v, c.v)};
-}
-KRYLOV_SIMD_FN Vec<float> fnma(Vec<float> a, Vec<float> b, Vec<float> c) {
-  return {_mm256_fnmadd_ps(a.v, b.v, c.v)};
-}
-KRYLOV_SIMD_FN Vec<float> fms(Vec<float> a, Vec<float> b, Vec<float> c) {
-  return {_mm256_fmsub_ps(a.v, b.v, c.v)};
-}
-KRYLOV_SIMD_FN Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
-  return {_mm256_fmadd_pd(a.v, b.v, c.v)};
-}
+KRYLOV_SIMD_FN Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+KRYLOV_SIMD_FN Vec<float> fnma(Vec<float> a, Vec<float> b, Vec<float> c) { return {_mm256_fnmadd_ps(a.v, b.v, c.v)}; }
+KRYLOV_SIMD_FN Vec<float> fms(Vec<float> a, Vec<float> b, Vec<float> c) { return {_mm256_fmsub_ps(a.v, b.v, c.v)}; }
+KRYLOV_SIMD_FN Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return {_mm256_fmadd_pd(a.v, b.v, c.v)}; }
 KRYLOV_SIMD_FN Vec<double> fnma(Vec<double> a, Vec<double> b, Vec<double> c) {
   return {_mm256_fnmadd_pd(a.v, b.v, c.v)};
 }
-KRYLOV_SIMD_FN Vec<double> fms(Vec<double> a, Vec<double> b, Vec<double> c) {
-  return {_mm256_fmsub_pd(a.v, b.v, c.v)};
-}
+KRYLOV_SIMD_FN Vec<double> fms(Vec<double> a, Vec<double> b, Vec<double> c) { return {_mm256_fmsub_pd(a.v, b.v, c.v)}; }
 
 KRYLOV_SIMD_FN Vec<float> min(Vec<float> a, Vec<float> b) { return {_mm256_min_ps(a.v, b.v)}; }
 KRYLOV_SIMD_FN Vec<float> max(Vec<float> a, Vec<float> b) { return {_mm256_max_ps(a.v, b.v)}; }

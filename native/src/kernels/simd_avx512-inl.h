@@ -60,8 +60,12 @@ KRYLOV_SIMD_FN __mmask8 tail_mask_8(int count) { return static_cast<__mmask8>((1
 
 KRYLOV_SIMD_FN Vec<float> load(const float* p) { return {_mm512_loadu_ps(p)}; }
 KRYLOV_SIMD_FN void store(float* p, Vec<float> a) { _mm512_storeu_ps(p, a.v); }
-KRYLOV_SIMD_FN Vec<float> load_partial(const float* p, int count) { return {_mm512_maskz_loadu_ps(tail_mask_16(count), p)}; }
-KRYLOV_SIMD_FN void store_partial(float* p, Vec<float> a, int count) { _mm512_mask_storeu_ps(p, tail_mask_16(count), a.v); }
+KRYLOV_SIMD_FN Vec<float> load_partial(const float* p, int count) {
+  return {_mm512_maskz_loadu_ps(tail_mask_16(count), p)};
+}
+KRYLOV_SIMD_FN void store_partial(float* p, Vec<float> a, int count) {
+  _mm512_mask_storeu_ps(p, tail_mask_16(count), a.v);
+}
 
 KRYLOV_SIMD_FN Vec<float> operator+(Vec<float> a, Vec<float> b) { return {_mm512_add_ps(a.v, b.v)}; }
 KRYLOV_SIMD_FN Vec<float> operator-(Vec<float> a, Vec<float> b) { return {_mm512_sub_ps(a.v, b.v)}; }
@@ -116,8 +120,12 @@ KRYLOV_SIMD_FN Vec<float> select(Mask<float> m, Vec<float> if_true, Vec<float> i
 
 KRYLOV_SIMD_FN Vec<double> load(const double* p) { return {_mm512_loadu_pd(p)}; }
 KRYLOV_SIMD_FN void store(double* p, Vec<double> a) { _mm512_storeu_pd(p, a.v); }
-KRYLOV_SIMD_FN Vec<double> load_partial(const double* p, int count) { return {_mm512_maskz_loadu_pd(tail_mask_8(count), p)}; }
-KRYLOV_SIMD_FN void store_partial(double* p, Vec<double> a, int count) { _mm512_mask_storeu_pd(p, tail_mask_8(count), a.v); }
+KRYLOV_SIMD_FN Vec<double> load_partial(const double* p, int count) {
+  return {_mm512_maskz_loadu_pd(tail_mask_8(count), p)};
+}
+KRYLOV_SIMD_FN void store_partial(double* p, Vec<double> a, int count) {
+  _mm512_mask_storeu_pd(p, tail_mask_8(count), a.v);
+}
 
 KRYLOV_SIMD_FN Vec<double> operator+(Vec<double> a, Vec<double> b) { return {_mm512_add_pd(a.v, b.v)}; }
 KRYLOV_SIMD_FN Vec<double> operator-(Vec<double> a, Vec<double> b) { return {_mm512_sub_pd(a.v, b.v)}; }
@@ -125,7 +133,9 @@ KRYLOV_SIMD_FN Vec<double> operator*(Vec<double> a, Vec<double> b) { return {_mm
 KRYLOV_SIMD_FN Vec<double> operator/(Vec<double> a, Vec<double> b) { return {_mm512_div_pd(a.v, b.v)}; }
 
 KRYLOV_SIMD_FN Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
-KRYLOV_SIMD_FN Vec<double> fnma(Vec<double> a, Vec<double> b, Vec<double> c) { return {_mm512_fnmadd_pd(a.v, b.v, c.v)}; }
+KRYLOV_SIMD_FN Vec<double> fnma(Vec<double> a, Vec<double> b, Vec<double> c) {
+  return {_mm512_fnmadd_pd(a.v, b.v, c.v)};
+}
 KRYLOV_SIMD_FN Vec<double> fms(Vec<double> a, Vec<double> b, Vec<double> c) { return {_mm512_fmsub_pd(a.v, b.v, c.v)}; }
 
 KRYLOV_SIMD_FN Vec<double> min(Vec<double> a, Vec<double> b) { return {_mm512_min_pd(a.v, b.v)}; }

@@ -62,7 +62,9 @@ KRYLOV_SIMD_FN Vec<float> operator/(Vec<float> a, Vec<float> b) { return {vdivq_
 
 KRYLOV_SIMD_FN Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
 KRYLOV_SIMD_FN Vec<float> fnma(Vec<float> a, Vec<float> b, Vec<float> c) { return {vfmsq_f32(c.v, a.v, b.v)}; }
-KRYLOV_SIMD_FN Vec<float> fms(Vec<float> a, Vec<float> b, Vec<float> c) { return {vfmaq_f32(vnegq_f32(c.v), a.v, b.v)}; }
+KRYLOV_SIMD_FN Vec<float> fms(Vec<float> a, Vec<float> b, Vec<float> c) {
+  return {vfmaq_f32(vnegq_f32(c.v), a.v, b.v)};
+}
 
 // Not vminq and vmaxq, which give NaN when either lane is NaN.
 KRYLOV_SIMD_FN Vec<float> min(Vec<float> a, Vec<float> b) { return {vbslq_f32(vcltq_f32(a.v, b.v), a.v, b.v)}; }
@@ -76,7 +78,9 @@ KRYLOV_SIMD_FN uint32x4_t to_bits(Vec<float> a) { return vreinterpretq_u32_f32(a
 KRYLOV_SIMD_FN Vec<float> bits_and(Vec<float> a, Vec<float> b) { return from_bits(vandq_u32(to_bits(a), to_bits(b))); }
 KRYLOV_SIMD_FN Vec<float> bits_or(Vec<float> a, Vec<float> b) { return from_bits(vorrq_u32(to_bits(a), to_bits(b))); }
 KRYLOV_SIMD_FN Vec<float> bits_xor(Vec<float> a, Vec<float> b) { return from_bits(veorq_u32(to_bits(a), to_bits(b))); }
-KRYLOV_SIMD_FN Vec<float> bits_and_not(Vec<float> a, Vec<float> b) { return from_bits(vbicq_u32(to_bits(a), to_bits(b))); }
+KRYLOV_SIMD_FN Vec<float> bits_and_not(Vec<float> a, Vec<float> b) {
+  return from_bits(vbicq_u32(to_bits(a), to_bits(b)));
+}
 KRYLOV_SIMD_FN Vec<float> bits_add(Vec<float> a, Vec<float> b) { return from_bits(vaddq_u32(to_bits(a), to_bits(b))); }
 template <int kCount>
 KRYLOV_SIMD_FN Vec<float> bits_shift_left(Vec<float> a) {
@@ -123,7 +127,9 @@ KRYLOV_SIMD_FN Vec<double> operator/(Vec<double> a, Vec<double> b) { return {vdi
 
 KRYLOV_SIMD_FN Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return {vfmaq_f64(c.v, a.v, b.v)}; }
 KRYLOV_SIMD_FN Vec<double> fnma(Vec<double> a, Vec<double> b, Vec<double> c) { return {vfmsq_f64(c.v, a.v, b.v)}; }
-KRYLOV_SIMD_FN Vec<double> fms(Vec<double> a, Vec<double> b, Vec<double> c) { return {vfmaq_f64(vnegq_f64(c.v), a.v, b.v)}; }
+KRYLOV_SIMD_FN Vec<double> fms(Vec<double> a, Vec<double> b, Vec<double> c) {
+  return {vfmaq_f64(vnegq_f64(c.v), a.v, b.v)};
+}
 
 KRYLOV_SIMD_FN Vec<double> min(Vec<double> a, Vec<double> b) { return {vbslq_f64(vcltq_f64(a.v, b.v), a.v, b.v)}; }
 KRYLOV_SIMD_FN Vec<double> max(Vec<double> a, Vec<double> b) { return {vbslq_f64(vcgtq_f64(a.v, b.v), a.v, b.v)}; }
@@ -133,11 +139,21 @@ KRYLOV_SIMD_FN Vec<double> floor(Vec<double> a) { return {vrndmq_f64(a.v)}; }
 
 KRYLOV_SIMD_FN Vec<double> from_bits(uint64x2_t b) { return {vreinterpretq_f64_u64(b)}; }
 KRYLOV_SIMD_FN uint64x2_t to_bits(Vec<double> a) { return vreinterpretq_u64_f64(a.v); }
-KRYLOV_SIMD_FN Vec<double> bits_and(Vec<double> a, Vec<double> b) { return from_bits(vandq_u64(to_bits(a), to_bits(b))); }
-KRYLOV_SIMD_FN Vec<double> bits_or(Vec<double> a, Vec<double> b) { return from_bits(vorrq_u64(to_bits(a), to_bits(b))); }
-KRYLOV_SIMD_FN Vec<double> bits_xor(Vec<double> a, Vec<double> b) { return from_bits(veorq_u64(to_bits(a), to_bits(b))); }
-KRYLOV_SIMD_FN Vec<double> bits_and_not(Vec<double> a, Vec<double> b) { return from_bits(vbicq_u64(to_bits(a), to_bits(b))); }
-KRYLOV_SIMD_FN Vec<double> bits_add(Vec<double> a, Vec<double> b) { return from_bits(vaddq_u64(to_bits(a), to_bits(b))); }
+KRYLOV_SIMD_FN Vec<double> bits_and(Vec<double> a, Vec<double> b) {
+  return from_bits(vandq_u64(to_bits(a), to_bits(b)));
+}
+KRYLOV_SIMD_FN Vec<double> bits_or(Vec<double> a, Vec<double> b) {
+  return from_bits(vorrq_u64(to_bits(a), to_bits(b)));
+}
+KRYLOV_SIMD_FN Vec<double> bits_xor(Vec<double> a, Vec<double> b) {
+  return from_bits(veorq_u64(to_bits(a), to_bits(b)));
+}
+KRYLOV_SIMD_FN Vec<double> bits_and_not(Vec<double> a, Vec<double> b) {
+  return from_bits(vbicq_u64(to_bits(a), to_bits(b)));
+}
+KRYLOV_SIMD_FN Vec<double> bits_add(Vec<double> a, Vec<double> b) {
+  return from_bits(vaddq_u64(to_bits(a), to_bits(b)));
+}
 template <int kCount>
 KRYLOV_SIMD_FN Vec<double> bits_shift_left(Vec<double> a) {
   return from_bits(vshlq_n_u64(to_bits(a), kCount));
@@ -155,7 +171,9 @@ KRYLOV_SIMD_FN Mask<double> eq(Vec<double> a, Vec<double> b) { return {vceqq_f64
 
 KRYLOV_SIMD_FN Mask<double> operator&(Mask<double> a, Mask<double> b) { return {vandq_u64(a.m, b.m)}; }
 KRYLOV_SIMD_FN Mask<double> operator|(Mask<double> a, Mask<double> b) { return {vorrq_u64(a.m, b.m)}; }
-KRYLOV_SIMD_FN Mask<double> operator!(Mask<double> a) { return {vreinterpretq_u64_u32(vmvnq_u32(vreinterpretq_u32_u64(a.m)))}; }
+KRYLOV_SIMD_FN Mask<double> operator!(Mask<double> a) {
+  return {vreinterpretq_u64_u32(vmvnq_u32(vreinterpretq_u32_u64(a.m)))};
+}
 KRYLOV_SIMD_FN bool any(Mask<double> a) { return vmaxvq_u32(vreinterpretq_u32_u64(a.m)) != 0; }
 KRYLOV_SIMD_FN bool all(Mask<double> a) { return vminvq_u32(vreinterpretq_u32_u64(a.m)) != 0; }
 KRYLOV_SIMD_FN Mask<double> is_nan(Vec<double> a) { return !eq(a, a); }
@@ -181,9 +199,7 @@ KRYLOV_SIMD_FN Vec<float> narrow(Vec<double> low, Vec<double> high) {
 }
 // The first half-register of floats at p, as doubles.
 KRYLOV_SIMD_FN Vec<double> load_widen(const float* p) { return {vcvt_f64_f32(vld1_f32(p))}; }
-KRYLOV_SIMD_FN Vec<double> load_widen_partial(const float* p, int count) {
-  return widen_low(load_partial(p, count));
-}
+KRYLOV_SIMD_FN Vec<double> load_widen_partial(const float* p, int count) { return widen_low(load_partial(p, count)); }
 
 // kLanes bytes, each 0 to 255, converted exactly.
 KRYLOV_SIMD_FN void load_u8_into(Vec<float>& out, const uint8_t* p) {

@@ -91,6 +91,18 @@ void Optimizer<T>::update_range(T* w, const T* g, std::int64_t offset, std::int6
 }
 
 template <Scalar T>
+void Optimizer<T>::prefetch_range(const T* w, std::int64_t offset, std::int64_t n) const noexcept {
+  // Smaller optimizers stay in the cores' own caches from step to step.
+  constexpr std::size_t kCachedBytes = std::size_t(4) << 20;
+  if (static_cast<std::size_t>(size_) * sizeof(T) * (states_.size() + 1) < kCachedBytes) return;
+  const auto fetch = [n](const T* from) {
+    for (std::int64_t i = 0; i < n; i += kPanel<T>) __builtin_prefetch(from + i, 1, 2);
+  };
+  fetch(w);
+  for (const AlignedBuffer<T>& state : states_) fetch(state.data() + offset);
+}
+
+template <Scalar T>
 void Optimizer<T>::place_range(const T* w, T* point, std::int64_t offset, std::int64_t n) const noexcept {
   T* state[kMaxStates] = {};
   for (std::size_t i = 0; i < states_.size(); ++i) state[i] = states_[i].data() + offset;

@@ -60,6 +60,13 @@ Status check_dataset(const Network<T>& network, std::span<const LossSpec> losses
 }
 
 template <Scalar T>
+void gather_inputs(const Network<T>& network, const void* rows, DType dtype, const std::uint32_t* index,
+                   std::int64_t count, T* out) noexcept {
+  const T scale = dtype == DType::kUint8 ? static_cast<T>(network.spec().input_scale) : T(1);
+  kernels<T>().gather(rows, dtype, network.inputs(), index, count, scale, out, network.buffers()[0].ld);
+}
+
+template <Scalar T>
 Batch<T>::Batch(const Network<T>& network, std::vector<LossSpec> losses, std::int64_t max_rows)
     : network_(&network), losses_(std::move(losses)) {
   const auto rows = static_cast<std::size_t>(max_rows);
@@ -111,20 +118,20 @@ void Batch<T>::select(const Dataset& data, const std::uint32_t* index, std::int6
 
 template <Scalar T>
 void Batch<T>::load(const Pass<T>& pass, std::int64_t first, std::int64_t count) noexcept {
-  const KernelTable<T>& k = kernels<T>();
-  const auto gather = [&](const void* base, DType dtype, std::int64_t columns, T scale, T* out, std::int64_t ld) {
-    const auto* bytes = static_cast<const std::byte*>(base);
-    const std::uint32_t* index = index_ != nullptr ? index_ + first : nullptr;
-    if (index == nullptr) bytes += static_cast<std::size_t>((first_row_ + first) * columns) * size_of(dtype);
-    k.gather(bytes, dtype, columns, index, count, scale, out + first * ld, ld);
+  const std::uint32_t* index = index_ != nullptr ? index_ + first : nullptr;
+  // Without an index the rows are a run of the data set.
+  const auto from = [&](const std::byte* base, DType dtype, std::int64_t columns) -> const void* {
+    return index != nullptr ? base : base + static_cast<std::size_t>((first_row_ + first) * columns) * size_of(dtype);
   };
-  const T scale = data_->dtype() == DType::kUint8 ? static_cast<T>(network_->spec().input_scale) : T(1);
-  gather(data_->inputs(), data_->dtype(), data_->columns(), scale, pass.workspace->activation(0),
-         network_->buffers()[0].ld);
+  gather_inputs<T>(*network_, from(static_cast<const std::byte*>(data_->inputs()), data_->dtype(), data_->columns()),
+                   data_->dtype(), index, count, pass.workspace->activation(0) + first * network_->buffers()[0].ld);
   for (std::size_t h = 0; h < heads_.size(); ++h) {
     Head& head = heads_[h];
     const DatasetTargets& targets = data_->targets()[h];
-    if (!head.classes) gather(targets.values.data(), targets.dtype, targets.columns, T(1), head.targets.data(), head.ld);
+    if (!head.classes) {
+      kernels<T>().gather(from(targets.values.data(), targets.dtype, targets.columns), targets.dtype, targets.columns,
+                          index, count, T(1), head.targets.data() + first * head.ld, head.ld);
+    }
     for (std::int64_t r = first; r < first + count; ++r) {
       const auto at = static_cast<std::size_t>(r);
       if (head.classes) head.labels[at] = targets.labels[static_cast<std::size_t>(source(r))];
@@ -192,6 +199,8 @@ const double* Batch<T>::weights(std::size_t head) const noexcept {
   return heads_[head].weighted ? heads_[head].weights.data() : nullptr;
 }
 
+template void gather_inputs(const Network<float>&, const void*, DType, const std::uint32_t*, std::int64_t, float*) noexcept;
+template void gather_inputs(const Network<double>&, const void*, DType, const std::uint32_t*, std::int64_t, double*) noexcept;
 template class Batch<float>;
 template class Batch<double>;
 template Status check_losses(const Network<float>&, std::span<const LossSpec>);

@@ -21,6 +21,12 @@ Status check_losses(const Network<T>& network, std::span<const LossSpec> losses)
 template <Scalar T>
 Status check_dataset(const Network<T>& network, std::span<const LossSpec> losses, const Dataset& data);
 
+// Raw inputs to buffer 0 of a pass: converted, unsigned bytes scaled by the
+// network's factor. Rows index[0..count) of `rows`, or the first `count`.
+template <Scalar T>
+void gather_inputs(const Network<T>& network, const void* rows, DType dtype, const std::uint32_t* index,
+                   std::int64_t count, T* out) noexcept;
+
 enum class Deltas : std::uint8_t {
   kNone,       // losses only
   kReduced,    // of the batch loss: weights and the reduction's divisor included

@@ -5,18 +5,12 @@
 #include <limits>
 
 #include "kernels/kernel_table.h"
+#include "training/tasks.h"
 
 namespace krylov {
 
 namespace {
 constexpr std::int64_t kChunkRows = 512;
-}
-
-template <Scalar T>
-std::vector<LossSpec> Evaluator<T>::losses_of(const std::vector<HeadTask>& tasks) {
-  std::vector<LossSpec> losses;
-  for (const HeadTask& task : tasks) losses.push_back(task.loss);
-  return losses;
 }
 
 template <Scalar T>

@@ -29,7 +29,6 @@ class Evaluator {
 
  private:
   Evaluator(const Network<T>& network, const std::vector<HeadTask>& tasks, double l2);
-  static std::vector<LossSpec> losses_of(const std::vector<HeadTask>& tasks);
   void add_chunk() noexcept;
 
   const Network<T>* network_;

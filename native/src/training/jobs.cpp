@@ -4,10 +4,10 @@
 #include <atomic>
 #include <chrono>
 
-#include "kernels/kernel_table.h"
 #include "krylov/training.h"
 #include "samples/batch.h"
 #include "training/evaluator.h"
+#include "training/tasks.h"
 
 namespace krylov {
 
@@ -31,8 +31,7 @@ class Evaluate final : public EvaluationJob<T> {
 
   Status prepare(std::vector<HeadTask> tasks, double l2) {
     if (Status s = Evaluator<T>::create(model_->network(), tasks, l2, evaluator_); !s.ok()) return s;
-    std::vector<LossSpec> losses;
-    for (HeadTask& task : tasks) losses.push_back(std::move(task.loss));
+    const std::vector<LossSpec> losses = losses_of(tasks);
     if (Status s = check_dataset<T>(model_->network(), losses, *data_); !s.ok()) return s;
     model_->snapshot(parameters_.span());
     evaluator_->begin(parameters_.data(), *data_, nullptr, data_->rows());
@@ -119,10 +118,8 @@ class Predict final : public PredictionJob<T> {
     if (count == 0) return;
     const auto* rows = static_cast<const std::byte*>(data_->inputs()) +
                        static_cast<std::size_t>((position_ + first) * data_->columns()) * size_of(data_->dtype());
-    const T scale = data_->dtype() == DType::kUint8 ? static_cast<T>(network.spec().input_scale) : T(1);
-    const std::int64_t ld = network.buffers()[0].ld;
-    kernels<T>().gather(rows, data_->dtype(), data_->columns(), nullptr, count, scale,
-                        workspace_.activation(0) + first * ld, ld);
+    gather_inputs<T>(network, rows, data_->dtype(), nullptr, count,
+                     workspace_.activation(0) + first * network.buffers()[0].ld);
     pass_.forward(first, count);
     write_outputs<T>(network, workspace_, first, count, output_, links_, destinations_, position_ + first);
   }

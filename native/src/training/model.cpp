@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernels/kernel_table.h"
+#include "samples/batch.h"
 
 namespace krylov {
 
@@ -106,14 +107,12 @@ void Model<T>::predict(const void* inputs, DType dtype, std::int64_t rows, Outpu
   pass.network = network_.get();
   pass.workspace = workspace_.get();
   pass.parameters = parameters_.data();
-  const T scale = dtype == DType::kUint8 ? static_cast<T>(network_->spec().input_scale) : T(1);
   const auto* bytes = static_cast<const std::byte*>(inputs);
   for (std::int64_t row = 0; row < rows; row += kPredictRows) {
     const std::int64_t count = std::min(kPredictRows, rows - row);
     pass.rows = count;
-    kernels<T>().gather(bytes + static_cast<std::size_t>(row * network_->inputs()) * size_of(dtype), dtype,
-                        network_->inputs(), nullptr, count, scale, workspace_->activation(0),
-                        network_->buffers()[0].ld);
+    gather_inputs<T>(*network_, bytes + static_cast<std::size_t>(row * network_->inputs()) * size_of(dtype), dtype,
+                     nullptr, count, workspace_->activation(0));
     pass.forward(0, count);
     write_outputs<T>(*network_, *workspace_, 0, count, output, links, out, row);
   }

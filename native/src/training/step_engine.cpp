@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "kernels/kernel_table.h"
+#include "training/tasks.h"
 
 namespace krylov {
 
@@ -12,12 +13,6 @@ namespace {
 
 // Rows are shared out in whole register tiles of the widest set.
 constexpr std::int64_t kRowGrain = 8;
-
-std::vector<LossSpec> losses_of(const TrainingOptions& options) {
-  std::vector<LossSpec> losses;
-  for (const HeadTask& task : options.tasks) losses.push_back(task.loss);
-  return losses;
-}
 
 // The largest unit: 64 inputs and a bias, a panel wide (network/builder.cpp).
 template <Scalar T>
@@ -28,7 +23,7 @@ constexpr std::size_t kUnitElements = static_cast<std::size_t>(66 * kPanel<T>);
 template <Scalar T>
 StepEngine<T>::StepEngine(const Network<T>& network, const TrainingOptions& options, std::int64_t max_rows)
     : network_(&network), workspace_(network, max_rows, WorkspaceKind::kBackward),
-      batch_(network, losses_of(options), max_rows),
+      batch_(network, losses_of(options.tasks), max_rows),
       transposed_(static_cast<std::size_t>(network.transposed_size())),
       penalties_(options.l2 != 0 ? network.units().size() : 0), l2_(options.l2) {
   double sum = 0;
@@ -44,7 +39,7 @@ StepEngine<T>::StepEngine(const Network<T>& network, const TrainingOptions& opti
 template <Scalar T>
 Status StepEngine<T>::create(const Network<T>& network, const TrainingOptions& options, std::int64_t max_rows,
                              std::unique_ptr<StepEngine>& out) {
-  const std::vector<LossSpec> losses = losses_of(options);
+  const std::vector<LossSpec> losses = losses_of(options.tasks);
   if (Status s = check_losses<T>(network, losses); !s.ok()) return s;
   std::unique_ptr<StepEngine> engine(new StepEngine(network, options, max_rows));
   if (Status s = Optimizer<T>::create(options.optimizer, network.arena_size(), engine->optimizer_); !s.ok()) return s;
@@ -116,6 +111,7 @@ void StepEngine<T>::units(int thread, int threads) noexcept {
     const GradientUnit& unit = network_->units()[u];
     const std::int64_t size = (unit.row1 - unit.row0) * kPanel<T>;
     T* w = parameters_ + unit.offset;
+    optimizer_->prefetch_range(w, unit.offset, size);
     pass_.gradient(unit, T(1), gradient);
     if (l2_ != 0) {
       const T* at = pass_.parameters + unit.offset;

@@ -1,0 +1,97 @@
+// Programs that the type checker accepts, and programs that it refuses.
+import { fileURLToPath } from 'node:url'
+import ts from 'typescript'
+import { expect, test } from 'vitest'
+
+const prelude = `
+import * as k from '../src/index.js'
+const model = k.createModel({ inputs: 2, layers: [k.dense(3, 'relu'), k.dense(2)] })
+const wide = k.createModel({ inputs: 2, layers: [k.dense(2)], dtype: 'float64' })
+const heads = k.createModel({ inputs: 2, layers: [k.dense(3)], heads: { a: [k.dense(2)], b: [k.dense(1)] } })
+const data = { inputs: [[1, 2]], targets: [0] }
+const headData = { inputs: [[1, 2]], targets: { a: [0], b: [[1]] } }
+const loss = k.softmaxCrossEntropy()
+const headLoss = { a: loss, b: { loss: k.meanSquaredError(), weight: 0.5 } }
+`
+
+/** Code, and what the first error must say; nothing for code that is right. */
+const programs: [string, string, RegExp?][] = [
+  ['parameters have the dtype', 'const w: Float32Array = model.parameters; const v: Float64Array = wide.parameters'],
+  ['not the other one', 'const w: Float64Array = model.parameters', /Float32Array.*not assignable/],
+  ['raw outputs are a matrix', 'const m: Float32Array = model.predict([1, 2]).data'],
+  ['classes are integers', "const c: Int32Array = model.predict([1, 2], { output: 'class' })"],
+  ['classes are no matrix', "model.predict([1, 2], { output: 'class' }).shape", /shape/],
+  [
+    'outputs by head',
+    "const m = heads.predict([1, 2]).b.shape[1]; heads.predict([1, 2], { output: 'class' }).a.length",
+  ],
+  ['no such head', 'heads.predict([1, 2]).c', /'c'/],
+  ['a golden model', "k.createModel({ inputs: 5, layers: [{ units: 7, activation: 'tanh' }] })"],
+  ['a resolved spec', 'k.createModel(model.spec).predict([1, 2]).data'],
+  ['an unknown activation', "k.dense(3, 'rely')", /"rely"/],
+  ['an activation with options', 'k.dense(3, k.leakyRelu({ slope: 0.1 })); k.dense(3, { kind: "elu", alpha: 2 })'],
+  ['an option of another activation', 'k.dense(3, { kind: "elu", slope: 2 })', /slope/],
+  ['training', 'const h: Promise<k.History> = (async () => await k.train(model, data, { loss, epochs: 2 }))()'],
+  ['iteration', 'for await (const e of k.train(model, data, { loss })) e.validation?.accuracy?.toFixed(2)'],
+  ['a run without a loss', 'k.train(model, data, {})', /loss/],
+  ['a misspelt option', 'k.train(model, data, { loss, epoch: 2 })', /'epoch'/],
+  ['heads want losses by name', 'k.train(heads, headData, { loss: headLoss })'],
+  ['a head without a loss', 'k.train(heads, headData, { loss: { a: loss } })', /'b' is missing/],
+  ['one loss for heads', 'k.train(heads, headData, { loss })', /./],
+  [
+    'a head without targets',
+    'k.train(heads, { inputs: [[1, 2]], targets: { a: [0] } }, { loss: headLoss })',
+    /'b' is missing/,
+  ],
+  ['metrics by head', "k.evaluate(heads, headData, { loss: headLoss, metrics: { a: ['accuracy'] } })"],
+  ['an unknown metric', "k.evaluate(model, data, { loss, metrics: ['acuracy'] })", /acuracy/],
+  ['a number or a schedule', 'k.adam({ learningRate: k.cosine({ learningRate: 1 }), beta1: 0.8 })'],
+  ['a rule with the option of another', 'k.adam({ momentum: 0.9 })', /momentum/],
+  ['a rule as data', "k.createOptimizer({ kind: 'sgd', momentum: 0.9 }, [[3]])"],
+  [
+    'steps keep the dtype',
+    "let w = Float64Array.of(1); w = k.createOptimizer(k.adam(), [1], { dtype: 'float64' }).step(w, w)",
+  ],
+  ['the wrong dtype', 'k.createOptimizer(k.adam(), [1]).step(Float64Array.of(1), Float64Array.of(1))', /Float64Array/],
+  ['a point', 'const g: Float64Array = k.linearize(wide, data, loss).gradient()'],
+  ['outputs of a point by head', 'k.linearize(heads, headData, headLoss).jvp(heads.parameters).a.data'],
+  [
+    'loading',
+    "const { model: m, state } = await k.loadCheckpoint('x'); if (state) k.train(m, data, { loss, resume: state })",
+  ],
+  [
+    'loading with known types',
+    "const m: k.Model<'float32', 'a'> = await k.loadModel<'float32', 'a'>('x'); m.predict([1]).a",
+  ],
+  ['specs are frozen', 'k.adam().learningRate = 1', /read-only/],
+  ['disposal', 'using m = k.createModel({ inputs: 1, layers: [k.dense(1)] }); using p = k.linearize(m, data, loss)'],
+]
+
+test('programs', () => {
+  const folder = fileURLToPath(new URL('.', import.meta.url))
+  const config = ts.readConfigFile(`${folder}../tsconfig.json`, ts.sys.readFile).config as { compilerOptions: object }
+  const { options } = ts.convertCompilerOptionsFromJson(config.compilerOptions, `${folder}..`)
+  const { tsBuildInfoFile: _, ...rest } = options
+  const settings: ts.CompilerOptions = { ...rest, noUnusedLocals: false, incremental: false }
+  const files = new Map(
+    programs.map(([, code], index) => [`${folder}program-${index}.ts`, `${prelude}${code}\nexport {}\n`]),
+  )
+  const host = ts.createCompilerHost(settings)
+  const { fileExists, getSourceFile, readFile } = host
+  host.fileExists = (name) => files.has(name) || fileExists(name)
+  host.readFile = (name) => files.get(name) ?? readFile(name)
+  host.getSourceFile = (name, version, ...rest) => {
+    const text = files.get(name)
+    return text === undefined ? getSourceFile(name, version, ...rest) : ts.createSourceFile(name, text, version)
+  }
+  const program = ts.createProgram([...files.keys()], settings, host)
+  const wrong = programs.flatMap(([title, code, error], index) => {
+    const source = program.getSourceFile(`${folder}program-${index}.ts`)
+    const found = [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)]
+    const messages = found.map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, ' '))
+    if (error === undefined) return messages.map((message) => `${title}: ${code}: ${message}`)
+    if (messages.length === 0) return [`${title}: accepted, but ${code} is wrong`]
+    return error.test(messages.join(' ')) ? [] : [`${title}: ${code}: ${messages.join(' ')}`]
+  })
+  expect(wrong).toEqual([])
+})
