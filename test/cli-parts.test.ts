@@ -4,8 +4,8 @@ import { hint, joinKeys, splitPath } from '../src/cli/problems.js'
 import { showProgress } from '../src/cli/progress.js'
 import { applyScaling, fitScaling, foldScaling } from '../src/cli/standardize.js'
 import { columns, count, duration, hasColour, measures, number, rate } from '../src/cli/text.js'
-import { createModel, dense } from '../src/index.js'
 import type { EpochRecord } from '../src/index.js'
+import { createModel, dense } from '../src/index.js'
 
 test.each([
   ['model.layers[2].units', ['model', 'layers', 2, 'units']],
@@ -26,12 +26,27 @@ test.each([
 })
 
 test('numbers, rates, times and tables', () => {
-  expect([0.123456, 12, 1e-7, 1234567.8, Number.NaN].map(number)).toEqual(['0.1235', '12', '1.000e-7', '1.235e6', 'NaN'])
+  expect([0.123456, 12, 1e-7, 1234567.8, Number.NaN].map(number)).toEqual([
+    '0.1235',
+    '12',
+    '1.000e-7',
+    '1.235e6',
+    'NaN',
+  ])
   expect([12.4, 12_345, 2.5e6].map(rate)).toEqual(['12', '12.3k', '2.5M'])
   expect([0.0123, 12.34, 75, 7384].map(duration)).toEqual(['12.3 ms', '12.3 s', '1 min 15 s', '2 h 03 min'])
   expect([count(1, 'epoch'), count(2500, 'epoch')]).toEqual(['1 epoch', '2,500 epochs'])
-  expect(columns([['a', '1'], ['long', '100']])).toBe('a       1\nlong  100')
-  expect(measures({ loss: 1, heads: { a: { loss: 2, accuracy: 0.5 } } })).toEqual([['loss', 1], ['a.loss', 2], ['a.accuracy', 0.5]])
+  expect(
+    columns([
+      ['a', '1'],
+      ['long', '100'],
+    ]),
+  ).toBe('a       1\nlong  100')
+  expect(measures({ loss: 1, heads: { a: { loss: 2, accuracy: 0.5 } } })).toEqual([
+    ['loss', 1],
+    ['a.loss', 2],
+    ['a.accuracy', 0.5],
+  ])
 })
 
 test('colours are for terminals, and not against NO_COLOR', () => {

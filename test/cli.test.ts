@@ -1,6 +1,7 @@
 // The command line as its users meet it: every test runs dist/cli/main.js in a process of its own.
-import { spawn } from 'node:child_process'
+
 import type { ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
@@ -44,7 +45,11 @@ function configure(name: string, config: object): string {
   return at(name)
 }
 
-const rowsOf = (csv: string): string[][] => csv.trimEnd().split('\n').map((line) => line.split(','))
+const rowsOf = (csv: string): string[][] =>
+  csv
+    .trimEnd()
+    .split('\n')
+    .map((line) => line.split(','))
 
 beforeAll(() => {
   cpSync(join(root, 'examples', 'data'), at('data'), { recursive: true })
@@ -96,17 +101,23 @@ describe('boats.yaml: classes from a CSV file', () => {
     await succeed('predict', model, '--csv', test60, '--probability', '--output', at('p.csv'))
     expect(readFileSync(at('p.csv'), 'utf8')).toBe(text)
     const raw = rowsOf(await succeed('predict', model, '--csv', test60, '--raw')).slice(1)
-    const largest = (row: readonly string[]): number => row.indexOf(row.reduce((a, b) => (Number(b) > Number(a) ? b : a)))
+    const largest = (row: readonly string[]): number =>
+      row.indexOf(row.reduce((a, b) => (Number(b) > Number(a) ? b : a)))
     expect(raw.map(largest)).toEqual(rows.map(largest))
   })
 
   test('predict finds the input columns by name, in any order and without the target', async () => {
     const rows = rowsOf(readFileSync(test60, 'utf8'))
-    const turned = rows.map(([length, beam, draught, speed]) => [speed, 'x', draught, beam, length].join(',')).join('\n')
+    const turned = rows
+      .map(([length, beam, draught, speed]) => [speed, 'x', draught, beam, length].join(','))
+      .join('\n')
     writeFileSync(at('turned.csv'), turned.replace('speed,x', 'speed,name'))
     const expected = await succeed('predict', model, '--csv', test60, '--raw')
     expect(await succeed('predict', model, '--csv', at('turned.csv'), '--raw')).toBe(expected)
-    const bare = rows.slice(1).map((row) => row.slice(0, 4).join(';')).join('\n')
+    const bare = rows
+      .slice(1)
+      .map((row) => row.slice(0, 4).join(';'))
+      .join('\n')
     writeFileSync(at('bare.csv'), bare)
     const text = await succeed('predict', model, '--csv', at('bare.csv'), '--raw', '--no-header', '--delimiter', ';')
     expect(text.replaceAll(';', ',')).toBe(expected)
@@ -201,7 +212,9 @@ test('a model with heads, a loss of each, and labels for an output of one column
   })
   writeFileSync(at('yes-no.csv'), 'x,answer\n-2,no\n-1,no\n1,yes\n2,yes\n')
   await succeed('train', labels, '-q')
-  expect(await succeed('predict', at('build', 'labels.safetensors'), '--csv', at('yes-no.csv'))).toBe('answer\nno\nno\nyes\nyes\n')
+  expect(await succeed('predict', at('build', 'labels.safetensors'), '--csv', at('yes-no.csv'))).toBe(
+    'answer\nno\nno\nyes\nyes\n',
+  )
 })
 
 test('images and labels in IDX files', async () => {
@@ -209,7 +222,7 @@ test('images and labels in IDX files', async () => {
   const idx = (shape: number[], bytes: Uint8Array): Buffer => {
     const head = Buffer.alloc(4 + 4 * shape.length)
     head.set([0, 0, 8, shape.length])
-    shape.forEach((size, axis) => head.writeUInt32BE(size, 4 + 4 * axis))
+    for (const [axis, size] of shape.entries()) head.writeUInt32BE(size, 4 + 4 * axis)
     return Buffer.concat([head, bytes])
   }
   // Bright in the left or in the right column.
@@ -230,7 +243,9 @@ test('images and labels in IDX files', async () => {
   })
   await succeed('train', config)
   const model = at('build', 'idx.safetensors')
-  const json = JSON.parse(await succeed('evaluate', model, '--idx', at('images.idx'), at('labels.idx'), '--json')) as object
+  const json = JSON.parse(
+    await succeed('evaluate', model, '--idx', at('images.idx'), at('labels.idx'), '--json'),
+  ) as object
   expect(json).toMatchObject({ samples: count, accuracy: 1 })
   const rows = rowsOf(await succeed('predict', model, '--idx', at('images.idx')))
   expect(rows.slice(1).map(([label]) => Number(label))).toEqual([...labels])
@@ -245,7 +260,11 @@ describe('Ctrl-C', () => {
       loss: 'softmaxCrossEntropy',
       optimizer: { kind: 'adam', learningRate: 0.001 },
       training: { epochs, batchSize: 8 },
-      output: { model: `build/${name}.safetensors`, checkpoint: `build/${name}.checkpoint`, report: `build/${name}.html` },
+      output: {
+        model: `build/${name}.safetensors`,
+        checkpoint: `build/${name}.checkpoint`,
+        report: `build/${name}.html`,
+      },
     })
 
   test.each([
@@ -261,7 +280,9 @@ describe('Ctrl-C', () => {
     expect(code).toBe(expected)
     expect(stdout).toMatch(/^aborted after \d+ of 100,000,000 epochs; the model has the parameters of update \d+\n/)
     expect(stdout).toContain(`${name}.safetensors`)
-    const rows = rowsOf(await succeed('predict', at('build', `${name}.safetensors`), '--csv', at('data', 'boats-test.csv')))
+    const rows = rowsOf(
+      await succeed('predict', at('build', `${name}.safetensors`), '--csv', at('data', 'boats-test.csv')),
+    )
     expect(rows).toHaveLength(61)
     expect(readFileSync(at('build', `${name}.html`), 'utf8')).toContain('Aborted after')
     expect(existsSync(at('build', `${name}.checkpoint`))).toBe(true)
@@ -376,7 +397,10 @@ describe('a wrong configuration', () => {
   test.each(cases)('%s', async (_, config, lines) => {
     const { code, stdout, stderr } = await krylov('train', configure('wrong.json', config as object))
     expect([code, stdout]).toEqual([2, ''])
-    const found = stderr.trimEnd().split('\n').filter((line) => !/^\d/.test(line))
+    const found = stderr
+      .trimEnd()
+      .split('\n')
+      .filter((line) => !/^\d/.test(line))
     expect(found.map((line, index) => line.slice(0, lines[index]?.length))).toEqual(lines)
     expect(existsSync(at('build', 'wrong.safetensors'))).toBe(false)
   })
@@ -393,7 +417,10 @@ describe('a wrong configuration', () => {
     expect([none.code, none.stderr]).toEqual([1, expect.stringMatching(/none\.yaml: cannot be read: ENOENT/)])
     const data = configure('nodata.json', { ...good, data: { train: { csv: 'data/none.csv', target: 'kind' } } })
     const missing = await krylov('train', data)
-    expect([missing.code, missing.stderr]).toEqual([1, expect.stringMatching(/^error: \S*none\.csv: expected a readable file/)])
+    expect([missing.code, missing.stderr]).toEqual([
+      1,
+      expect.stringMatching(/^error: \S*none\.csv: expected a readable file/),
+    ])
   })
 })
 

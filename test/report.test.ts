@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { lineChart, thinOut } from '../src/report/chart.js'
 import { layerRows } from '../src/report/layers.js'
-import { renderReport, writeReport } from '../src/report/report.js'
 import type { ReportEpoch, ReportHistory, ReportOptions } from '../src/report/report.js'
+import { renderReport, writeReport } from '../src/report/report.js'
 import { escapeText, formatNumber, formatSeconds } from '../src/report/text.js'
 import { linearAxis, logAxis, positionOn } from '../src/report/ticks.js'
 
@@ -85,7 +85,20 @@ describe('line chart', () => {
   const pathOf = (svg: string): string => /class="series c0" d="([^"]*)"/.exec(svg)?.[1] ?? ''
 
   test('draws a point for each value, between the axes', () => {
-    const svg = lineChart({ title: 'Loss', xLabel: 'epoch', series: [{ name: 'a', points: [[1, 1], [2, 0.5], [3, 0]] }] })
+    const svg = lineChart({
+      title: 'Loss',
+      xLabel: 'epoch',
+      series: [
+        {
+          name: 'a',
+          points: [
+            [1, 1],
+            [2, 0.5],
+            [3, 0],
+          ],
+        },
+      ],
+    })
     const places = [...pathOf(svg).matchAll(/[ML]([\d.]+) ([\d.]+)/g)].map(([, x, y]) => [Number(x), Number(y)])
     expect(places).toHaveLength(3)
     expect(places.map(([, y]) => y)).toEqual([...places.map(([, y]) => y)].sort((a, b) => (a ?? 0) - (b ?? 0)))
@@ -93,9 +106,31 @@ describe('line chart', () => {
   })
 
   test('leaves a gap where a value is not finite, and on a log scale where it is not positive', () => {
-    const gap = [{ name: 'a', points: [[1, 1], [2, 0.9], [3, Number.NaN], [4, 0.5], [5, 0.4]] as const }]
+    const gap = [
+      {
+        name: 'a',
+        points: [
+          [1, 1],
+          [2, 0.9],
+          [3, Number.NaN],
+          [4, 0.5],
+          [5, 0.4],
+        ] as const,
+      },
+    ]
     expect(pathOf(lineChart({ title: 'a', xLabel: 'x', series: gap })).match(/M/g)).toHaveLength(2)
-    const zero = [{ name: 'a', points: [[1, 1], [2, 0.9], [3, 0], [4, 0.5], [5, 0.4]] as const }]
+    const zero = [
+      {
+        name: 'a',
+        points: [
+          [1, 1],
+          [2, 0.9],
+          [3, 0],
+          [4, 0.5],
+          [5, 0.4],
+        ] as const,
+      },
+    ]
     expect(pathOf(lineChart({ title: 'a', xLabel: 'x', series: zero, log: true })).match(/M/g)).toHaveLength(2)
     expect(pathOf(lineChart({ title: 'a', xLabel: 'x', series: zero })).match(/M/g)).toHaveLength(1)
   })
@@ -139,7 +174,13 @@ const model: ReportOptions['model'] = {
     layers: [
       { kind: 'dense', units: 8, activation: { kind: 'leakyRelu', slope: 0.2 } },
       { kind: 'dropout', rate: 0.5 },
-      { kind: 'residual', layers: [{ kind: 'layerNorm', epsilon: 1e-5 }, { kind: 'dense', units: 8, activation: { kind: 'relu' } }] },
+      {
+        kind: 'residual',
+        layers: [
+          { kind: 'layerNorm', epsilon: 1e-5 },
+          { kind: 'dense', units: 8, activation: { kind: 'relu' } },
+        ],
+      },
     ],
     heads: { digit: [{ kind: 'dense', units: 3, activation: { kind: 'identity' } }] },
   },
@@ -160,7 +201,16 @@ function historyOf(epochs: number, reason: ReportHistory['reason'] = 'completed'
     const epoch = index + 1
     const validation = { loss: 1.1 / epoch, heads: { digit: { loss: 1.1 / epoch, accuracy: 1 - 0.5 / epoch } } }
     const learningRate = 0.01 / epoch
-    return { epoch, loss: 1 / epoch, validation, learningRate, samplesPerSecond: 1000, seconds: 0.1, updates: 10 * epoch, best: true }
+    return {
+      epoch,
+      loss: 1 / epoch,
+      validation,
+      learningRate,
+      samplesPerSecond: 1000,
+      seconds: 0.1,
+      updates: 10 * epoch,
+      best: true,
+    }
   })
   return { epochs: records, reason, bestEpoch: epochs, updates: 10 * epochs, seconds: epochs / 10 }
 }
@@ -181,7 +231,12 @@ describe('report', () => {
   })
 
   test('is one page that loads nothing and runs nothing', () => {
-    const html = renderReport({ title: '</title><script>alert(1)</script>', model, history: historyOf(12), notes: '<img src=x>' })
+    const html = renderReport({
+      title: '</title><script>alert(1)</script>',
+      model,
+      history: historyOf(12),
+      notes: '<img src=x>',
+    })
     expect(html).not.toMatch(/<script|<img|<link|@import|url\(|\bon\w+=/)
     expect(html.replaceAll('http://www.w3.org/2000/svg', '')).not.toMatch(/https?:/)
     expect(html).toContain('&lt;/title&gt;&lt;script&gt;')
@@ -194,7 +249,13 @@ describe('report', () => {
 
   test('has every epoch, metrics of heads, settings and environment', () => {
     const settings = { batchSize: 32, optimizer: { kind: 'adam' }, classWeights: Array.from({ length: 30 }, () => 1) }
-    const html = renderReport({ model, history: historyOf(12), evaluation: { loss: 0.5 }, settings, environment: { threads: 2 } })
+    const html = renderReport({
+      model,
+      history: historyOf(12),
+      evaluation: { loss: 0.5 },
+      settings,
+      environment: { threads: 2 },
+    })
     expect(html.match(/<tbody>/g)?.length).toBe(5)
     expect(html).toContain('digit.accuracy')
     expect(html).toContain('optimizer.kind')
@@ -219,7 +280,9 @@ describe('report', () => {
   })
 
   test('a run without epochs or validation makes a report too', () => {
-    expect(renderReport({ model, history: { ...historyOf(0, 'aborted'), bestEpoch: 0 } })).toContain('Aborted after 0 epochs')
+    expect(renderReport({ model, history: { ...historyOf(0, 'aborted'), bestEpoch: 0 } })).toContain(
+      'Aborted after 0 epochs',
+    )
     const plain = historyOf(2).epochs.map(({ validation: _, ...rest }) => rest)
     const html = renderReport({ model, history: { ...historyOf(2), epochs: plain } })
     expect(html).not.toContain('validation')
@@ -234,11 +297,13 @@ describe('report', () => {
     const folder = await mkdtemp(join(tmpdir(), 'krylov-report-'))
     try {
       await writeReport(join(folder, 'a.html'), { model, history: historyOf(2) })
-      expect(await readFile(join(folder, 'a.html'), 'utf8')).toMatch(/^<!doctype html>[^]*<\/html>\n$/)
+      expect(await readFile(join(folder, 'a.html'), 'utf8')).toMatch(/^<!doctype html>.*<\/html>\n$/s)
       expect(await readdir(folder)).toEqual(['a.html'])
-      await expect(writeReport(join(folder, 'none', 'a.html'), { model, history: historyOf(2) })).rejects.toMatchObject({
-        code: 'ERR_FILE',
-      })
+      await expect(writeReport(join(folder, 'none', 'a.html'), { model, history: historyOf(2) })).rejects.toMatchObject(
+        {
+          code: 'ERR_FILE',
+        },
+      )
     } finally {
       await rm(folder, { recursive: true })
     }

@@ -63,6 +63,10 @@ const programs: [string, string, RegExp?][] = [
     'loading with known types',
     "const m: k.Model<'float32', 'a'> = await k.loadModel<'float32', 'a'>('x'); m.predict([1]).a",
   ],
+  [
+    'a report',
+    "k.writeReport('x', { model, history: await k.train(model, data, { loss }), evaluation: await k.evaluate(model, data, { loss }) })",
+  ],
   ['specs are frozen', 'k.adam().learningRate = 1', /read-only/],
   ['disposal', 'using m = k.createModel({ inputs: 1, layers: [k.dense(1)] }); using p = k.linearize(m, data, loss)'],
 ]

@@ -51,7 +51,8 @@ auto ReferenceNetwork<Number>::forward_node(const Node& node, const Sample& samp
       record.pre.resize(node.outputs);
       for (std::size_t o = 0; o < node.outputs; ++o) {
         Row terms;
-        for (std::size_t i = 0; i < node.inputs; ++i) terms.push_back(x[i] * Number(p[node.offset + o * node.inputs + i]));
+        for (std::size_t i = 0; i < node.inputs; ++i)
+          terms.push_back(x[i] * Number(p[node.offset + o * node.inputs + i]));
         if (node.spec->bias) terms.push_back(Number(p[node.offset + node.outputs * node.inputs + o]));
         record.pre[o] = sum(terms);
         y[o] = activate(node.spec->activation, record.pre[o]);

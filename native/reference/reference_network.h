@@ -45,12 +45,15 @@ class ReferenceNetwork {
   struct Node {
     const LayerSpec* spec;
     std::size_t id, inputs, outputs;
-    std::size_t offset = 0;    // of its parameters: weight, bias; gain, bias
-    std::size_t dropout = 0;   // position among the dropout layers
-    std::vector<Node> inner;   // of a residual block
+    std::size_t offset = 0;   // of its parameters: weight, bias; gain, bias
+    std::size_t dropout = 0;  // position among the dropout layers
+    std::vector<Node> inner;  // of a residual block
   };
   // What the forward pass leaves behind at a node.
-  struct Record { Row input, pre, normalized; Number inverse_deviation = 0.0; };
+  struct Record {
+    Row input, pre, normalized;
+    Number inverse_deviation = 0.0;
+  };
   using Trace = std::vector<Record>;
 
   std::vector<Node> plan(const std::vector<LayerSpec>& layers, std::size_t& width);

@@ -104,7 +104,7 @@ RowReference reference_row(const LossSpec& spec, const T* o, std::int64_t label,
       case Loss::kBinaryCrossEntropy: {
         t = (1 - spec.label_smoothing) * t + spec.label_smoothing / 2;
         const double sigmoid = v >= 0 ? 1 / (1 + std::exp(-v)) : std::exp(v) / (1 + std::exp(v));
-        const double log_one = -std::max(-v, 0.0) - std::log1p(std::exp(-std::abs(v)));   // log sigmoid(v)
+        const double log_one = -std::max(-v, 0.0) - std::log1p(std::exp(-std::abs(v)));  // log sigmoid(v)
         const double log_zero = -std::max(v, 0.0) - std::log1p(std::exp(-std::abs(v)));  // log sigmoid(-v)
         out.loss -= norm * (weight * t * log_one + (1 - t) * log_zero);
         out.slope[i] = norm * (weight * t * (sigmoid - 1) + (1 - t) * sigmoid);
@@ -147,7 +147,10 @@ struct Batch {
   std::vector<double> weights, losses;
 
   Batch(std::int64_t rows_, std::int64_t columns_, double spread, unsigned seed)
-      : rows(rows_), columns(columns_), ldo(round_up(columns_, kPanel<T>) + kPanel<T>), ldt(columns_ + 3),
+      : rows(rows_),
+        columns(columns_),
+        ldo(round_up(columns_, kPanel<T>) + kPanel<T>),
+        ldt(columns_ + 3),
         ldd(round_up(columns_, kPanel<T>) + kPanel<T>) {
     std::mt19937 random(seed);
     std::normal_distribution<double> normal(0, spread);

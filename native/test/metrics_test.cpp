@@ -160,7 +160,8 @@ TEST_CASE_TEMPLATE("metrics of classes equal their definitions", T, float, doubl
     for (const bool labels : {false, true}) {
       for (const std::size_t width : {2u, 3u, 7u}) {
         for (const std::size_t rows : {1u, 5u, 60u}) {
-          const Data data = random_data(rows, width, labels, weighted, 40 + static_cast<unsigned>(width + rows), width == 2);
+          const Data data =
+              random_data(rows, width, labels, weighted, 40 + static_cast<unsigned>(width + rows), width == 2);
           const LossSpec loss = loss_of(Loss::kSoftmaxCrossEntropy, labels);
           CAPTURE(weighted);
           CAPTURE(labels);
@@ -203,7 +204,8 @@ TEST_CASE_TEMPLATE("metrics of classes equal their definitions", T, float, doubl
               predicted += p ? w : 0;
               actual += a ? w : 0;
               // Of two classes the difference decides, and equal differences tie.
-              score.push_back(width == 2 ? data.outputs[r][k] - data.outputs[r][1 - k] : probability(data.outputs[r], k));
+              score.push_back(width == 2 ? data.outputs[r][k] - data.outputs[r][1 - k]
+                                         : probability(data.outputs[r], k));
               positive.push_back(a);
             }
             if (predicted + actual > 0) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -30,7 +31,9 @@ double difference(const std::function<double(double)>& f, double h) {
   return (8 * (f(h) - f(-h)) - (f(2 * h) - f(-2 * h))) / (12 * h);
 }
 
-struct Estimate { double value, error; };
+struct Estimate {
+  double value, error;
+};
 // Empty where the function is not smooth around 0. The error: the truncation, which falls 16-fold from h to
 // h / 2, and the rounding of values of size |f|, amplified by 1 / h.
 std::optional<Estimate> derivative(const std::function<double(double)>& f) {
@@ -65,7 +68,10 @@ std::vector<Values> directions(std::size_t count) {
   return all;
 }
 
-struct LossCase { LossSpec spec; bool smooth; };
+struct LossCase {
+  LossSpec spec;
+  bool smooth;
+};
 
 std::vector<LossCase> loss_cases() {
   const auto make = [](Loss kind, bool smooth) {
@@ -73,8 +79,8 @@ std::vector<LossCase> loss_cases() {
     c.spec.kind = kind;
     return c;
   };
-  std::vector<LossCase> all = {make(Loss::kMeanSquaredError, true),   make(Loss::kHuber, false),
-                               make(Loss::kBinaryCrossEntropy, true), make(Loss::kSoftmaxCrossEntropy, true),
+  std::vector<LossCase> all = {make(Loss::kMeanSquaredError, true),    make(Loss::kHuber, false),
+                               make(Loss::kBinaryCrossEntropy, true),  make(Loss::kSoftmaxCrossEntropy, true),
                                make(Loss::kSoftmaxCrossEntropy, true), make(Loss::kMeanAbsoluteError, false)};
   all[0].spec.scale = 0.5;
   all[0].spec.sum_outputs = true;
@@ -89,8 +95,8 @@ std::vector<LossCase> loss_cases() {
 double sample_weight(std::size_t row) { return 1 + 0.5 * static_cast<double>(row); }
 
 struct Problem {
-  std::vector<LossSpec> losses;                // one a head
-  std::vector<std::vector<Target>> targets;    // [heads][rows]
+  std::vector<LossSpec> losses;              // one a head
+  std::vector<std::vector<Target>> targets;  // [heads][rows]
   bool smooth = true;
 
   Problem(const std::vector<std::size_t>& widths, std::size_t first) {
@@ -122,7 +128,8 @@ double twin_loss(const ReferenceNetwork<double>& twin, const Problem& problem, c
   for (std::size_t r = 0; r < batch.rows; ++r) {
     const auto outputs = twin.forward(Sample{parameters, batch.inputs[r]});
     for (std::size_t h = 0; h < outputs.size(); ++h) {
-      total += problem.losses[h].weight * sample_weight(r) * sample_loss(problem.losses[h], outputs[h], problem.targets[h][r]);
+      total += problem.losses[h].weight * sample_weight(r) *
+               sample_loss(problem.losses[h], outputs[h], problem.targets[h][r]);
     }
   }
   return total / static_cast<double>(batch.rows);
@@ -221,9 +228,8 @@ TEST_CASE("tangents equal differences of the twin") {
         const auto tangents = fast.tangents(r);
         for (std::size_t h = 0; h < tangents.size(); ++h) {
           const std::size_t k = r % tangents[h].size();
-          const auto want = derivative([&](double step) {
-            return twin.forward(Sample{moved(parameters, v, step), batch.inputs[r]})[h][k];
-          });
+          const auto want = derivative(
+              [&](double step) { return twin.forward(Sample{moved(parameters, v, step), batch.inputs[r]})[h][k]; });
           CHECK((want || !spec_case.smooth));
           if (!want) {
             ++skipped;

@@ -38,12 +38,26 @@ LayerSpec residual(std::vector<LayerSpec> layers) {
 
 std::vector<SpecCase> spec_cases() {
   using enum Activation;
-  constexpr struct { const char* name; Activation kind; double parameter; bool smooth; } kActivations[] = {
-      {"identity", kIdentity, 0, true},    {"relu", kRelu, 0, false},         {"leakyRelu", kLeakyRelu, 0.01, false},
-      {"steep leakyRelu", kLeakyRelu, 1.5, false}, {"elu", kElu, 1, false},   {"elu 0.7", kElu, 0.7, false},
-      {"selu", kSelu, 0, false},           {"gelu", kGelu, 0, true},          {"geluTanh", kGeluTanh, 0, true},
-      {"silu", kSilu, 0, true},            {"tanh", kTanh, 0, true},          {"sigmoid", kSigmoid, 0, true},
-      {"softplus", kSoftplus, 1, true},    {"softplus 2", kSoftplus, 2, true}, {"softsign", kSoftsign, 0, false}};
+  constexpr struct {
+    const char* name;
+    Activation kind;
+    double parameter;
+    bool smooth;
+  } kActivations[] = {{"identity", kIdentity, 0, true},
+                      {"relu", kRelu, 0, false},
+                      {"leakyRelu", kLeakyRelu, 0.01, false},
+                      {"steep leakyRelu", kLeakyRelu, 1.5, false},
+                      {"elu", kElu, 1, false},
+                      {"elu 0.7", kElu, 0.7, false},
+                      {"selu", kSelu, 0, false},
+                      {"gelu", kGelu, 0, true},
+                      {"geluTanh", kGeluTanh, 0, true},
+                      {"silu", kSilu, 0, true},
+                      {"tanh", kTanh, 0, true},
+                      {"sigmoid", kSigmoid, 0, true},
+                      {"softplus", kSoftplus, 1, true},
+                      {"softplus 2", kSoftplus, 2, true},
+                      {"softsign", kSoftsign, 0, false}};
   std::vector<SpecCase> all;
   const auto add = [&](std::string name, std::int64_t inputs, std::vector<LayerSpec> layers, bool smooth = true,
                        std::vector<HeadSpec> heads = {}) {
@@ -71,10 +85,14 @@ std::vector<SpecCase> spec_cases() {
   add("residual of a norm on the input", 5, {residual({layer_norm()}), dense(3, kTanh)});
   add("nested residual", 4,
       {dense(8, kTanh), residual({dense(8, kSilu), residual({layer_norm(), dense(8, kGelu)}), dense(8)}), dense(3)});
-  add("residuals in a row", 4, {dense(17, kTanh), residual({dense(17, kSilu)}), residual({dense(17, kTanh)}), dense(1)});
-  add("dropout", 6, {dropout(0.2), dense(17, kTanh), dropout(0.5), residual({dense(17, kSilu), dropout(0.3)}), dense(3)});
+  add("residuals in a row", 4,
+      {dense(17, kTanh), residual({dense(17, kSilu)}), residual({dense(17, kTanh)}), dense(1)});
+  add("dropout", 6,
+      {dropout(0.2), dense(17, kTanh), dropout(0.5), residual({dense(17, kSilu), dropout(0.3)}), dense(3)});
   add("dropout at the end", 6, {dense(9, kSigmoid), dropout(0.25)});
-  const auto head = [](std::string name, std::vector<LayerSpec> layers) { return HeadSpec{std::move(name), std::move(layers)}; };
+  const auto head = [](std::string name, std::vector<LayerSpec> layers) {
+    return HeadSpec{std::move(name), std::move(layers)};
+  };
   add("heads", 5, {dense(17, kTanh), dense(9, kGelu)}, true,
       {head("a", {dense(3)}), head("b", {dense(6, kSilu), dense(1)}), head("c", {layer_norm(), dense(10)})});
   add("heads on a block", 5, {dense(8, kGelu), residual({dense(8, kTanh)})}, true,

@@ -34,7 +34,7 @@ Values random_values(std::size_t count, unsigned seed, double scale = 1);
 
 struct Batch {
   std::size_t rows = 0;
-  std::vector<Values> inputs;                 // [rows]
+  std::vector<Values> inputs;                   // [rows]
   std::vector<std::vector<Values>> cotangents;  // [rows][heads]: u of J' u
 };
 Batch random_batch(const NetworkSpec& spec, const std::vector<std::size_t>& head_widths, std::size_t rows,
@@ -51,12 +51,12 @@ class FastRun {
 
   // Forward, backward from the batch's cotangents. `parts` > 1 walks the rows in that many pieces.
   void run(const Batch& batch, std::size_t parts = 1);
-  std::vector<Values> outputs(std::size_t row) const;                // one a head
-  std::vector<Values> tangents(std::size_t row) const;               // after tangent()
+  std::vector<Values> outputs(std::size_t row) const;   // one a head
+  std::vector<Values> tangents(std::size_t row) const;  // after tangent()
   void tangent(const Values& direction);
-  Values gradient(double scale) const;                               // unit by unit
+  Values gradient(double scale) const;  // unit by unit
   std::vector<T> per_sample_gradient(std::size_t row) const;
-  std::vector<Values> masks(std::size_t row) const;                  // of the dropout layers, in order
+  std::vector<Values> masks(std::size_t row) const;  // of the dropout layers, in order
 
  private:
   std::vector<Values> head_rows(std::size_t row, bool tangent) const;

@@ -61,7 +61,9 @@ struct Case {
   Values parameters, direction;
 
   explicit Case(const SpecCase& c)
-      : spec_case(c), twin(c.spec), parameters(random_values(twin.parameter_count(), 11, 0.75)),
+      : spec_case(c),
+        twin(c.spec),
+        parameters(random_values(twin.parameter_count(), 11, 0.75)),
         direction(random_values(twin.parameter_count(), 12)) {
     set_unit<T>();
   }
@@ -234,8 +236,8 @@ TEST_CASE_TEMPLATE("parameters survive the arena, and its padding stays zero", T
     network->template to_arena<T>(flat, arena.span());
     network->template to_public<T>(arena.span(), back);
     CHECK(flat == back);
-    CHECK(static_cast<std::size_t>(std::count_if(arena.data(), arena.data() + arena.size(),
-                                                 [](T v) { return v != T(0); })) == count);
+    CHECK(static_cast<std::size_t>(
+              std::count_if(arena.data(), arena.data() + arena.size(), [](T v) { return v != T(0); })) == count);
     std::int64_t named = 0;
     for (const TensorInfo& tensor : network->tensors()) {
       CHECK(tensor.public_offset == named);

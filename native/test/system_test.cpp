@@ -155,8 +155,10 @@ TEST_CASE("buffer: zeroed, aligned, counted, moved") {
   CHECK(b[3] == 5.0);
   a = std::move(b);
   CHECK(a[3] == 5.0);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // their allocators abort instead
   CHECK_THROWS_AS(AlignedBuffer<unsigned char>(SIZE_MAX / 2 + 1), std::bad_alloc);
   CHECK_THROWS_AS(AlignedBuffer<unsigned char>(SIZE_MAX), std::bad_alloc);
+#endif
 }
 
 }  // namespace

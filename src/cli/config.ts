@@ -2,8 +2,8 @@ import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
-import { ConfigError, hint, joinKeys, RunError } from './problems.js'
 import type { Problem } from './problems.js'
+import { ConfigError, hint, joinKeys, RunError } from './problems.js'
 
 /*
  * The shape of a configuration file. What belongs to the command line (data, outputs, the run's numbers) is checked
@@ -94,7 +94,10 @@ const isHeadColumns = (input: unknown): boolean => isObject(input) && Object.val
 /** How the text of a CSV file is to be read. */
 const csvText = {
   delimiter: text('one character or more').optional(),
-  header: value<boolean | 'auto'>("true, false or 'auto'", (input) => typeof input === 'boolean' || input === 'auto').optional(),
+  header: value<boolean | 'auto'>(
+    "true, false or 'auto'",
+    (input) => typeof input === 'boolean' || input === 'auto',
+  ).optional(),
   comment: text('the text that begins a comment').optional(),
 }
 
@@ -124,7 +127,10 @@ export type Source = CsvSource | IdxSource
 export type Fraction = { readonly fraction: number }
 
 const fraction = members({
-  fraction: value<number>('a number above 0 and below 1', (input) => typeof input === 'number' && input > 0 && input < 1),
+  fraction: value<number>(
+    'a number above 0 and below 1',
+    (input) => typeof input === 'number' && input > 0 && input < 1,
+  ),
 })
 
 const source = oneShape<Source>((input) => ('idx' in input && !('csv' in input) ? idxSource : csvSource))
@@ -158,10 +164,19 @@ const configSchema = members({
   training: members({
     batchSize: whole(1).optional(),
     epochs: whole(1),
-    metrics: value<unknown>('a list of metrics, or an object with those of each head', (input) => typeof input === 'object' && input !== null).optional(),
+    metrics: value<unknown>(
+      'a list of metrics, or an object with those of each head',
+      (input) => typeof input === 'object' && input !== null,
+    ).optional(),
     earlyStopping: value<Record<string, unknown>>('an object', isObject).optional(),
-    threads: value<number | 'auto'>("a whole number >= 1 or 'auto'", (input) => input === 'auto' || isWhole(input, 1)).optional(),
-    l2: value<number>('a number >= 0', (input) => typeof input === 'number' && input >= 0 && Number.isFinite(input)).optional(),
+    threads: value<number | 'auto'>(
+      "a whole number >= 1 or 'auto'",
+      (input) => input === 'auto' || isWhole(input, 1),
+    ).optional(),
+    l2: value<number>(
+      'a number >= 0',
+      (input) => typeof input === 'number' && input >= 0 && Number.isFinite(input),
+    ).optional(),
   }),
   output: members({
     model: text('the path of the model file to write'),
@@ -173,7 +188,9 @@ const configSchema = members({
 /** A configuration as read: shapes checked, paths made absolute. */
 export type Config = z.infer<typeof configSchema>
 
-export type Checked = { readonly config: Config; readonly problems: readonly [] } | { readonly problems: readonly Problem[] }
+export type Checked =
+  | { readonly config: Config; readonly problems: readonly [] }
+  | { readonly problems: readonly Problem[] }
 
 /** Checks the shape of a configuration. Fields that hold specs of the library are not looked into. */
 export function checkConfig(input: unknown): Checked {

@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs'
 import { parse } from 'csv-parse'
-import { datasetFromIdx, readCsv } from '../index.js'
 import type { LossOption, Matrix } from '../index.js'
+import { datasetFromIdx, readCsv } from '../index.js'
 import type { Column, CsvSource, IdxSource, Source } from './config.js'
 import { RunError } from './problems.js'
 
@@ -186,7 +186,8 @@ async function loadIdx(from: IdxSource, wants: readonly Want[], dtype: 'float32'
   const { images, labels } = from.idx
   const { inputs, targets } = await datasetFromIdx(images, labels)
   const want = wants[0]
-  if (want === undefined || wants.length > 1) throw new RunError(`${labels}: labels of one output for a model with heads`)
+  if (want === undefined || wants.length > 1)
+    throw new RunError(`${labels}: labels of one output for a model with heads`)
   const own = want.classIndices ? targets : toRows(targets, want.width, dtype, labels)
   return { inputs, targets: { [want.head]: own }, columns: undefined, targetNames: {}, classes: {} }
 }

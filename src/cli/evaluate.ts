@@ -1,11 +1,11 @@
-import { evaluate } from '../index.js'
 import type { AnyModel, LossOption, MetricOption, Model } from '../index.js'
-import { folderOf, readConfig, resolvePaths } from './config.js'
+import { evaluate } from '../index.js'
 import type { Column, Source } from './config.js'
-import { asData, csvText, loadSamples, wantsOf } from './data.js'
+import { folderOf, readConfig, resolvePaths } from './config.js'
 import type { CsvText } from './data.js'
-import { impliedLoss, loadWithNotes } from './model-file.js'
+import { asData, csvText, loadSamples, wantsOf } from './data.js'
 import type { Notes } from './model-file.js'
+import { impliedLoss, loadWithNotes } from './model-file.js'
 import { ConfigError } from './problems.js'
 import { lossOf, metricsOf, validateConfig, withKind } from './specs.js'
 import { columns, measures, number } from './text.js'
@@ -29,7 +29,11 @@ function problem(path: string, message: string): ConfigError {
 }
 
 /** The target columns: as told, or those that the model was trained on. */
-function targetOf(model: AnyModel, given: readonly Column[] | undefined, notes: Notes): Column[] | Record<string, Column[]> {
+function targetOf(
+  model: AnyModel,
+  given: readonly Column[] | undefined,
+  notes: Notes,
+): Column[] | Record<string, Column[]> {
   const heads = model.headNames
   const known = notes.targets ?? {}
   if (heads.length === 0) {
@@ -38,10 +42,14 @@ function targetOf(model: AnyModel, given: readonly Column[] | undefined, notes: 
     return [...own]
   }
   if (given !== undefined) {
-    throw problem('--target', 'expected no columns for a model with heads: their columns are those of training, or use --config')
+    throw problem(
+      '--target',
+      'expected no columns for a model with heads: their columns are those of training, or use --config',
+    )
   }
   const missing = heads.find((head) => known[head] === undefined)
-  if (missing !== undefined) throw problem('--config', `expected a configuration: the model file does not tell the columns of head '${missing}'`)
+  if (missing !== undefined)
+    throw problem('--config', `expected a configuration: the model file does not tell the columns of head '${missing}'`)
   return Object.fromEntries(heads.map((head) => [head, [...(known[head] ?? [])]]))
 }
 
@@ -50,13 +58,16 @@ async function jobFromConfig(path: string): Promise<Job> {
   const { test, validation } = config.data
   const source = test ?? (validation === undefined || 'fraction' in validation ? undefined : validation)
   if (source === undefined) {
-    throw new ConfigError('config', [{ path: 'data.test', message: 'expected a source to evaluate on (or data.validation with one)' }])
+    throw new ConfigError('config', [
+      { path: 'data.test', message: 'expected a source to evaluate on (or data.validation with one)' },
+    ])
   }
   return { source, loss: lossOf(config), metrics: metricsOf(config).metrics }
 }
 
 function sourceOf(given: EvaluateArguments, model: AnyModel, notes: Notes): Source {
-  if (given.csv !== undefined) return { csv: given.csv, target: targetOf(model, given.target, notes), ...csvText(given) }
+  if (given.csv !== undefined)
+    return { csv: given.csv, target: targetOf(model, given.target, notes), ...csvText(given) }
   const [images, labels, ...rest] = given.idx ?? []
   if (images === undefined || labels === undefined || rest.length > 0) {
     throw problem('--idx', 'expected two files: images and labels')
@@ -90,7 +101,10 @@ export async function evaluateCommand(given: EvaluateArguments): Promise<number>
   })
   const rows = samples.inputs.shape[0]
   if (given.json === true) process.stdout.write(`${JSON.stringify({ samples: rows, ...evaluation })}\n`)
-  else process.stdout.write(`${columns([['samples', String(rows)], ...measures(evaluation).map(([name, value]) => [name, number(value)])])}\n`)
+  else
+    process.stdout.write(
+      `${columns([['samples', String(rows)], ...measures(evaluation).map(([name, value]) => [name, number(value)])])}\n`,
+    )
   model.dispose()
   return 0
 }

@@ -12,7 +12,10 @@ function show(value: unknown): string {
 function systemText(): string {
   const info = systemInfo()
   const rows = Object.entries(info).filter(([name, value]) => name !== 'isaNotice' || value !== '')
-  return columns(rows.map(([name, value]) => [name, show(value)]), 2)
+  return columns(
+    rows.map(([name, value]) => [name, show(value)]),
+    2,
+  )
 }
 
 /** A model file: layers, tensors, and what it was trained on. */
@@ -30,7 +33,8 @@ async function modelInfo(path: string, json: boolean): Promise<string> {
     for (const [head, names] of Object.entries(notes.classes ?? {})) {
       facts.push([head === '' ? 'classes' : `classes of ${head}`, names.join(', ')])
     }
-    if (notes.loss !== undefined) facts.push(['loss', 'kind' in notes.loss ? String(notes.loss.kind) : JSON.stringify(notes.loss)])
+    if (notes.loss !== undefined)
+      facts.push(['loss', 'kind' in notes.loss ? String(notes.loss.kind) : JSON.stringify(notes.loss)])
     const parts = [model.summary(), columns([['tensor', 'shape', 'size'], ...rows], 2)]
     if (facts.length > 0) parts.push(columns(facts, 2))
     return parts.join('\n\n')

@@ -3,12 +3,12 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { isKrylovError } from '../index.js'
 import type { Column } from './config.js'
-import { evaluateCommand } from './evaluate.js'
 import type { EvaluateArguments } from './evaluate.js'
-import { infoCommand } from './info.js'
+import { evaluateCommand } from './evaluate.js'
 import type { InfoArguments } from './info.js'
-import { predictCommand } from './predict.js'
+import { infoCommand } from './info.js'
 import type { PredictArguments } from './predict.js'
+import { predictCommand } from './predict.js'
 import { ConfigError, RunError } from './problems.js'
 import { paint } from './text.js'
 import { trainCommand } from './train.js'
@@ -82,9 +82,13 @@ function buildProgram(finish: (code: number) => void): Command {
       .description('loss and metrics of a model over data')
       .argument('<model>', 'path of a model file')
       .option('--csv <file>', 'samples in a CSV file')
-      .option('--target <columns>', 'target columns by name or index, with commas (default: those of training)', columnList)
+      .option(
+        '--target <columns>',
+        'target columns by name or index, with commas (default: those of training)',
+        columnList,
+      )
       .option('--idx <files...>', 'samples in IDX files: images, then labels')
-      .option('--config <file>', "data.test of a configuration, with its loss and metrics")
+      .option('--config <file>', 'data.test of a configuration, with its loss and metrics')
       .option('--loss <name>', 'loss to report (default: the one of training)')
       .option('--metric <name>', 'metric to report; may be given several times', more)
       .option('--threads <n>', 'number of threads (default: as fits)', wholeNumber)
@@ -101,11 +105,17 @@ function buildProgram(finish: (code: number) => void): Command {
       .argument('<model>', 'path of a model file')
       .option('--csv <file>', 'rows in a CSV file; further columns are passed over where the file has names')
       .option('--idx <file>', 'rows in an IDX file of images')
-      .option('--columns <columns>', 'input columns by name or index, with commas (default: those of training)', columnList)
+      .option(
+        '--columns <columns>',
+        'input columns by name or index, with commas (default: those of training)',
+        columnList,
+      )
       .option('-o, --output <file>', 'file to write (default: standard output)')
       .addOption(new Option('--class', 'class labels (default for classification)').conflicts(['probability', 'raw']))
       .addOption(new Option('--probability', 'probabilities of the classes').conflicts(['class', 'raw']))
-      .addOption(new Option('--raw', "the last layer's values (default for regression)").conflicts(['class', 'probability']))
+      .addOption(
+        new Option('--raw', "the last layer's values (default for regression)").conflicts(['class', 'probability']),
+      )
       .option('--threads <n>', 'number of threads (default: as fits)', wholeNumber),
   ).action(async (model: string, options: Omit<PredictArguments, 'model' | 'kind'> & Kinds) => {
     const { class: asClass, probability, raw, ...rest } = options

@@ -1,5 +1,5 @@
-import { loadModel, readSafetensors, save, writeSafetensors } from '../index.js'
 import type { AnyModel, LossOption, MetricOption } from '../index.js'
+import { loadModel, readSafetensors, save, writeSafetensors } from '../index.js'
 
 /*
  * What a model file holds beyond the model, for the commands that come later: names of columns and classes, and what
@@ -44,8 +44,8 @@ const isNames = (value: unknown): value is readonly string[] =>
 function checkedNotes(notes: Notes): Notes {
   const lists = (value: unknown): Readonly<Record<string, readonly string[]>> =>
     Object.fromEntries(
-      Object.entries(typeof value === 'object' && value !== null ? value : {}).filter((entry): entry is [string, string[]] =>
-        isNames(entry[1]),
+      Object.entries(typeof value === 'object' && value !== null ? value : {}).filter(
+        (entry): entry is [string, string[]] => isNames(entry[1]),
       ),
     )
   return {

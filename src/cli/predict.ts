@@ -2,13 +2,13 @@ import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { rename, unlink } from 'node:fs/promises'
 import { finished } from 'node:stream/promises'
-import { readCsv, readIdx } from '../index.js'
 import type { AnyModel, Matrix, Model } from '../index.js'
+import { readCsv, readIdx } from '../index.js'
 import type { Column } from './config.js'
-import { csvText, knownColumns } from './data.js'
 import type { CsvText } from './data.js'
-import { loadWithNotes } from './model-file.js'
+import { csvText, knownColumns } from './data.js'
 import type { Notes } from './model-file.js'
+import { loadWithNotes } from './model-file.js'
 import { ConfigError, RunError } from './problems.js'
 
 export type PredictArguments = CsvText & {
@@ -27,7 +27,11 @@ const rowsAtOnce = 8192
 async function csvInputs(path: string, given: PredictArguments, model: AnyModel, notes: Notes): Promise<Matrix> {
   const text = csvText(given)
   const select = given.columns ?? (await knownColumns(path, text, notes.columns))
-  const table = await readCsv(path, { ...text, ...(select === undefined ? {} : { columns: select }), dtype: model.dtype })
+  const table = await readCsv(path, {
+    ...text,
+    ...(select === undefined ? {} : { columns: select }),
+    dtype: model.dtype,
+  })
   const width = table.shape[1]
   if (width !== model.inputs) {
     const names = notes.columns === undefined ? '' : ` (${notes.columns.join(', ')})`
@@ -84,7 +88,12 @@ function header(model: AnyModel, notes: Notes, kind: 'class' | 'probability' | '
 type Part = Int32Array | { readonly data: ArrayLike<number>; readonly shape: readonly [number, number] }
 
 /** The predictions of some rows as lines of cells. */
-function lines(parts: readonly Part[], labels: readonly (readonly string[] | undefined)[], rows: number, delimiter: string): string {
+function lines(
+  parts: readonly Part[],
+  labels: readonly (readonly string[] | undefined)[],
+  rows: number,
+  delimiter: string,
+): string {
   const text: string[] = []
   for (let row = 0; row < rows; row++) {
     const cells = parts.flatMap((part, index) => {

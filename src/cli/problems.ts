@@ -1,5 +1,5 @@
-import { isKrylovError } from '../index.js'
 import type { KrylovError } from '../index.js'
+import { isKrylovError } from '../index.js'
 
 /*
  * Problems of a configuration: each has the path of the wrong field and what is wrong with it. All are told at once,
@@ -15,7 +15,9 @@ export class ConfigError extends Error {
 
   /** @param source what the problems are in: `config`, `options` */
   constructor(source: string, problems: readonly Problem[]) {
-    super(problems.map(({ path, message }) => [source, path, message].filter((part) => part !== '').join(': ')).join('\n'))
+    super(
+      problems.map(({ path, message }) => [source, path, message].filter((part) => part !== '').join(': ')).join('\n'),
+    )
     this.name = 'ConfigError'
     this.problems = problems
   }
@@ -91,15 +93,20 @@ export function hint(word: string, candidates: readonly string[]): string {
 
 // --- errors of the library -------------------------------------------------------------------------------------------
 
+/** A path without the words that stand before it or, in a spec within a spec, before a part of it. */
+function plainPath(path: string): string {
+  return path.replace(/(^|\.)(?:\w+ )+/g, '$1')
+}
+
 /** The option that an error is about: `details.path` where there is one, else the last word of its name. */
 function pathOf(error: KrylovError): string {
   const { path, name, expected } = error.details ?? {}
   // The words before a path say whose option it is: 'adam learningRate', 'residual layers[0] options'.
   const owner = typeof name === 'string' ? name.replace(/^\w+ options$/, '').replace(/ options$/, '') : ''
-  const base = owner.replace(/^(?:\w+ )+/, '')
+  const base = plainPath(owner)
   if (typeof path !== 'string') return base
   // An unknown name is told alone where the object that has it is the name of the error.
-  return Array.isArray(expected) && name !== path ? appendPath(base, path) : path.replace(/^(?:\w+ )+/, '')
+  return Array.isArray(expected) && name !== path ? appendPath(base, path) : plainPath(path)
 }
 
 function messageOf(error: KrylovError, beside: readonly string[]): string {
@@ -122,11 +129,15 @@ export function problemOf(error: KrylovError, path: string, own = '', beside: re
   return { path: appendPath(path, tail), message: messageOf(error, beside) }
 }
 
+/** Removes a field; for an item of a list the whole list, since the numbers of the other items must stay. */
 function removeAt(root: unknown, keys: readonly (string | number)[]): boolean {
-  const parent = keys.slice(0, -1).reduce<unknown>((value, key) => (value as Record<string, unknown>)?.[key], root)
-  const last = keys.at(-1)
-  if (typeof parent !== 'object' || parent === null || last === undefined || Array.isArray(parent)) return false
-  return delete (parent as Record<string, unknown>)[last]
+  const last = keys.findLastIndex((key) => typeof key === 'string')
+  const parent = keys.slice(0, Math.max(last, 0)).reduce<unknown>((value, key) => {
+    return (value as Record<string | number, unknown> | null | undefined)?.[key]
+  }, root)
+  const key = keys[last]
+  if (typeof parent !== 'object' || parent === null || key === undefined) return false
+  return delete (parent as Record<string | number, unknown>)[key]
 }
 
 const faults: ReadonlySet<string> = new Set(['ERR_OPTION', 'ERR_SHAPE', 'ERR_DTYPE', 'ERR_NOT_FINITE'])

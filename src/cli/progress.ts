@@ -1,7 +1,7 @@
 import cliProgress from 'cli-progress'
 import type { EpochRecord, StepRecord } from '../index.js'
-import { duration, hasColour, measures, number, paint, rate } from './text.js'
 import type { Stream } from './text.js'
+import { duration, hasColour, measures, number, paint, rate } from './text.js'
 
 /*
  * How a run shows itself: one bar on a terminal, plain lines elsewhere (logs, pipes). Both get the same records.
@@ -21,7 +21,10 @@ const lineInterval = 2000
 const speedWeight = 0.3
 
 function epochText(record: EpochRecord, epochs: number): string {
-  const parts = [`epoch ${String(record.epoch).padStart(String(epochs).length)}/${epochs}`, `loss ${number(record.loss)}`]
+  const parts = [
+    `epoch ${String(record.epoch).padStart(String(epochs).length)}/${epochs}`,
+    `loss ${number(record.loss)}`,
+  ]
   for (const [name, value] of measures(record.validation ?? {})) parts.push(`validation ${name} ${number(value)}`)
   parts.push(`${rate(record.samplesPerSecond)} samples/s`, duration(record.seconds))
   return parts.join('  ')

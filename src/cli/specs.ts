@@ -1,9 +1,9 @@
-import { createModel, createOptimizer, isKrylovError, residual, train } from '../index.js'
 import type { LayerOption, LossOption, MetricOption, ModelOptions, OptimizerOption } from '../index.js'
-import { checkConfig } from './config.js'
+import { createModel, createOptimizer, isKrylovError, residual, train } from '../index.js'
 import type { Config } from './config.js'
-import { ConfigError, hint, joinKeys, problemsIn } from './problems.js'
+import { checkConfig } from './config.js'
 import type { Problem } from './problems.js'
+import { ConfigError, hint, joinKeys, problemsIn } from './problems.js'
 
 /*
  * The parts of a configuration that are specs of the library. The library's own functions check them, on a small
@@ -136,11 +136,13 @@ function combinedProblems(config: Config): Problem[] {
     const { target } = from
     const perHead = typeof target === 'object' && !Array.isArray(target)
     if (perHead !== heads.length > 0) {
-      const expected = heads.length > 0 ? 'an object with the columns of each head' : 'columns, since the model has no heads'
+      const expected =
+        heads.length > 0 ? 'an object with the columns of each head' : 'columns, since the model has no heads'
       problems.push({ path: `${path}.target`, message: `expected ${expected}` })
     } else if (perHead) {
       for (const head of heads) {
-        if (!(head in target)) problems.push({ path: joinKeys([head], `${path}.target`), message: 'expected the columns of this head' })
+        if (!(head in target))
+          problems.push({ path: joinKeys([head], `${path}.target`), message: 'expected the columns of this head' })
       }
       for (const name of Object.keys(target)) {
         if (!heads.includes(name)) {
@@ -153,7 +155,8 @@ function combinedProblems(config: Config): Problem[] {
     const first = config.model.layers[0] as Fields | undefined
     const dense = first !== undefined && (first.kind === undefined || first.kind === 'dense')
     if (!dense || first.bias === false) {
-      const message = 'expected false, or a model that begins with a dense layer with bias: the scaling is folded into it'
+      const message =
+        'expected false, or a model that begins with a dense layer with bias: the scaling is folded into it'
       problems.push({ path: 'data.standardize', message })
     }
     if ('idx' in train) {
@@ -181,7 +184,13 @@ export async function validateConfig(input: unknown): Promise<Config> {
   if (given.optimizer !== undefined && !wrong('optimizer') && !wrong('')) {
     const spec = withKind(given.optimizer) as OptimizerOption
     problems.push(
-      ...(await problemsIn(spec, 'optimizer', 'optimizer', (rest) => createOptimizer(rest, [[1]], { totalSteps: 1 }), kindName)),
+      ...(await problemsIn(
+        spec,
+        'optimizer',
+        'optimizer',
+        (rest) => createOptimizer(rest, [[1]], { totalSteps: 1 }),
+        kindName,
+      )),
     )
   }
   if ('config' in checked) {
@@ -192,7 +201,10 @@ export async function validateConfig(input: unknown): Promise<Config> {
     if (model.length === 0) problems.push(...(await taskProblems(config)))
   }
   if (problems.length > 0 || !('config' in checked)) {
-    throw new ConfigError('config', [...problems].sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0)))
+    throw new ConfigError(
+      'config',
+      [...problems].sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0)),
+    )
   }
   return checked.config
 }

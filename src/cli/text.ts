@@ -68,7 +68,14 @@ export function hasColour(stream: Stream, environment: NodeJS.ProcessEnv = proce
   return stream.isTTY === true && environment.TERM !== 'dumb'
 }
 
-const styles = { bold: [1, 22], dim: [2, 22], red: [31, 39], green: [32, 39], yellow: [33, 39], cyan: [36, 39] } as const
+const styles = {
+  bold: [1, 22],
+  dim: [2, 22],
+  red: [31, 39],
+  green: [32, 39],
+  yellow: [33, 39],
+  cyan: [36, 39],
+} as const
 
 /** Text in a style, where the stream takes colours. */
 export function paint(stream: Stream, style: keyof typeof styles, text: string): string {

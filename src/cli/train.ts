@@ -1,19 +1,19 @@
 import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { createModel, evaluate, isKrylovError, loadCheckpoint, save, systemInfo, train, writeReport } from '../index.js'
 import type { AnyModel, History, Model, TrainingState, TrainOptions, TrainRun } from '../index.js'
-import { folderOf, readConfig, resolvePaths } from './config.js'
+import { createModel, evaluate, isKrylovError, loadCheckpoint, save, systemInfo, train, writeReport } from '../index.js'
 import type { Config } from './config.js'
-import { asData, loadSamples, wantsOf } from './data.js'
+import { folderOf, readConfig, resolvePaths } from './config.js'
 import type { Known, Samples } from './data.js'
-import { saveWithNotes } from './model-file.js'
+import { asData, loadSamples, wantsOf } from './data.js'
 import type { Notes } from './model-file.js'
+import { saveWithNotes } from './model-file.js'
 import { ConfigError, problemOf, RunError } from './problems.js'
-import { showProgress } from './progress.js'
 import type { Progress } from './progress.js'
+import { showProgress } from './progress.js'
 import { lossOf, metricsOf, modelOptions, optimizerOf, placeOf, validateConfig } from './specs.js'
-import { applyScaling, fitScaling, foldScaling } from './standardize.js'
 import type { Scaling } from './standardize.js'
+import { applyScaling, fitScaling, foldScaling } from './standardize.js'
 import { columns, count, duration, measures, number, paint } from './text.js'
 
 /** What shells give a program that such a signal ended: 128 and the signal's number. */
@@ -26,11 +26,18 @@ const defaultBatchSize = 32
 /** Records of the state within an epoch that the progress bar gets. */
 const stepsShown = 50
 
-type Loaded = { readonly train: Samples; readonly validation: Samples | undefined; readonly scaling: Scaling | undefined }
+type Loaded = {
+  readonly train: Samples
+  readonly validation: Samples | undefined
+  readonly scaling: Scaling | undefined
+}
 
 function outputsOf(config: Config): { name: string; width: number }[] {
   const widthOf = (layers: readonly unknown[], width: number): number =>
-    (layers as readonly { units?: unknown }[]).reduce((last, { units }) => (typeof units === 'number' ? units : last), width)
+    (layers as readonly { units?: unknown }[]).reduce(
+      (last, { units }) => (typeof units === 'number' ? units : last),
+      width,
+    )
   const trunk = widthOf(config.model.layers, 0)
   const { heads } = config.model
   if (heads === undefined) return [{ name: '', width: trunk }]
@@ -53,9 +60,7 @@ async function loadData(config: Config): Promise<Loaded> {
   const samples = await loadAt('data.train', data.train, wants, dtype)
   const held = data.validation
   const validation =
-    held === undefined || 'fraction' in held
-      ? undefined
-      : await loadAt('data.validation', held, wants, dtype, samples)
+    held === undefined || 'fraction' in held ? undefined : await loadAt('data.validation', held, wants, dtype, samples)
   if (data.standardize !== true) return { train: samples, validation, scaling: undefined }
   const scaling = fitScaling(samples.inputs)
   const scaled = (part: Samples): Samples => ({ ...part, inputs: applyScaling(part.inputs, scaling) })
@@ -239,7 +244,9 @@ export async function trainCommand({ config: path, quiet, resume }: TrainArgumen
   if (loaded.scaling !== undefined) foldScaling(model as AnyModel, loaded.scaling)
   await saveWithNotes(model as AnyModel, output.model, notesOf(config, loaded.train))
   const failed = history.reason === 'notFinite' || history.reason === 'aborted'
-  process.stdout.write(`${paint(process.stdout, failed ? 'yellow' : 'green', outcomeLine(history, config.training.epochs))}\n`)
+  process.stdout.write(
+    `${paint(process.stdout, failed ? 'yellow' : 'green', outcomeLine(history, config.training.epochs))}\n`,
+  )
   const evaluation = history.reason === 'aborted' ? undefined : await testEvaluation(model, config, loaded.train)
   if (evaluation !== undefined) {
     const rows = measures(evaluation).map(([name, value]) => [`test ${name}`, number(value)])

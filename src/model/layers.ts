@@ -122,13 +122,19 @@ export function residual(layers: readonly LayerOption[]): ResidualLayer {
 
 const layerKinds = ['dense', 'layerNorm', 'dropout', 'residual'] as const
 
+// As many as the core allows: a spec from a file must not exhaust the stack.
+const deepest = 64
+
 /** Fills in a list of layers. */
-export function resolveLayers(value: unknown, path: string): readonly Layer[] {
+export function resolveLayers(value: unknown, path: string, depth = 0): readonly Layer[] {
+  if (depth > deepest) throw optionError(path, `blocks nested at most ${deepest} deep`, value)
   if (!Array.isArray(value)) throw optionError(path, 'an array of layers', value)
-  return Object.freeze(Array.from(value as unknown[], (layer, index) => resolveLayer(layer, joinPath(path, index))))
+  return Object.freeze(
+    Array.from(value as unknown[], (layer, index) => resolveLayer(layer, joinPath(path, index), depth)),
+  )
 }
 
-function resolveLayer(value: unknown, path: string): Layer {
+function resolveLayer(value: unknown, path: string, depth: number): Layer {
   if (!isRecord(value)) throw optionError(path, 'a layer, such as dense(10)', value)
   const { kind: given, ...rest } = value
   const kind = given === undefined ? 'dense' : oneOf(given, joinPath(path, 'kind'), layerKinds)
@@ -146,7 +152,7 @@ function resolveLayer(value: unknown, path: string): Layer {
       })
     case 'residual':
       checkKnownKeys(rest, ['layers'], `${path} options`)
-      return Object.freeze({ kind, layers: resolveLayers(rest.layers, joinPath(path, 'layers')) })
+      return Object.freeze({ kind, layers: resolveLayers(rest.layers, joinPath(path, 'layers'), depth + 1) })
   }
 }
 

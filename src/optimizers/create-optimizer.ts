@@ -38,7 +38,8 @@ export class Optimizer<D extends DType = DType> {
     this.spec = spec
     this.dtype = dtype
     this.size = size
-    this.#handle = new (addon().Optimizer)(toNativeOptimizer(spec, totalSteps), size, dtype)
+    const native = toNativeOptimizer(spec, totalSteps)
+    this.#handle = new (addon().Optimizer)(native, size, dtype)
   }
 
   /** Updates done so far. */

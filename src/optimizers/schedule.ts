@@ -272,7 +272,9 @@ export function scheduleValue(
   const totalSteps = options.totalSteps
   if (totalSteps !== undefined) integerInRange(totalSteps, 'scheduleValue totalSteps', { min: 1 })
   const resolved = numberOrSchedule(schedule, 'schedule', {})
-  return addon().scheduleValue(toNativeSchedule(resolved, totalSteps, 'schedule'), integerInRange(t, 't', { min: 0 }))
+  const native = toNativeSchedule(resolved, totalSteps, 'schedule')
+  const updates = integerInRange(t, 't', { min: 0 })
+  return addon().scheduleValue(native, updates)
 }
 
 /** Renders a schedule or number for people: `cosine from 0.001`. */

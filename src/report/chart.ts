@@ -1,6 +1,6 @@
-import { linearAxis, logAxis, positionOn } from './ticks.js'
-import type { Axis } from './ticks.js'
 import { escapeText, formatNumber } from './text.js'
+import type { Axis } from './ticks.js'
+import { linearAxis, logAxis, positionOn } from './ticks.js'
 
 /*
  * Line charts as static SVG: no script, no fonts of their own, colours by CSS so that one drawing serves light and

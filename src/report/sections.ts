@@ -1,7 +1,7 @@
-import { lineChart } from './chart.js'
 import type { Series } from './chart.js'
-import { countParameters, layerRows } from './layers.js'
+import { lineChart } from './chart.js'
 import type { DescribedModel } from './layers.js'
+import { countParameters, layerRows } from './layers.js'
 import { escapeText, formatCount, formatNumber, formatSeconds } from './text.js'
 
 /** What a report needs of one epoch; train's EpochRecord is one. */
@@ -196,7 +196,7 @@ function flatten(value: unknown, path: string, lines: [path: string, text: strin
     const simple = value.every((item) => typeof item !== 'object' || item === null)
     const shown = value.length > 12 ? [...value.slice(0, 12), '…'] : value
     if (simple) lines.push([path, shown.map(String).join(', ')])
-    else value.forEach((item, index) => flatten(item, `${path}[${index}]`, lines))
+    else for (const [index, item] of value.entries()) flatten(item, `${path}[${index}]`, lines)
   } else if (typeof value === 'object' && value !== null) {
     for (const [key, item] of Object.entries(value)) flatten(item, path === '' ? key : `${path}.${key}`, lines)
   } else if (value !== undefined && typeof value !== 'function') {
@@ -210,7 +210,8 @@ export function valueTable(title: string, values: object): string {
   flatten(values, '', lines)
   if (lines.length === 0) return ''
   const rows = lines.map(
-    ([path, text]) => `<tr><td class="text soft">${escapeText(path)}</td><td class="text">${escapeText(text)}</td></tr>`,
+    ([path, text]) =>
+      `<tr><td class="text soft">${escapeText(path)}</td><td class="text">${escapeText(text)}</td></tr>`,
   )
   return `<section>${heading(title)}<div class="panel"><table><tbody>${rows.join('\n')}</tbody></table></div></section>`
 }

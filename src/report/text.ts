@@ -1,6 +1,12 @@
 /** Text for HTML and SVG: escaping, and numbers as a reader wants them. */
 
-const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
+const entities: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+}
 
 /**
  * Makes any text safe as element content and as a quoted attribute. Characters that neither HTML nor XML allow

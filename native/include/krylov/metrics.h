@@ -12,16 +12,25 @@
 namespace krylov {
 
 enum class MetricKind : std::uint8_t {
-  kAccuracy, kTopK, kPrecision, kRecall, kF1, kAuc, kR2, kMeanAbsoluteError, kMeanSquaredError, kRootMeanSquaredError
+  kAccuracy,
+  kTopK,
+  kPrecision,
+  kRecall,
+  kF1,
+  kAuc,
+  kR2,
+  kMeanAbsoluteError,
+  kMeanSquaredError,
+  kRootMeanSquaredError
 };
 
 enum class Averaging : std::uint8_t { kMacro, kMicro, kBinary };
 
 struct MetricSpec {
   MetricKind kind = MetricKind::kAccuracy;
-  int k = 5;                                  // topK
-  Averaging averaging = Averaging::kMacro;    // precision, recall, f1
-  double threshold = 0.5;                     // probability above which a logit of binary cross-entropy is positive
+  int k = 5;                                // topK
+  Averaging averaging = Averaging::kMacro;  // precision, recall, f1
+  double threshold = 0.5;                   // probability above which a logit of binary cross-entropy is positive
 };
 
 // The public names: accuracy, topK, precision, recall, f1, auc, r2,
@@ -70,8 +79,12 @@ class MetricAccumulator {
   const MetricSpec& spec() const noexcept { return spec_; }
 
  private:
-  struct Counts { double true_positive = 0, false_positive = 0, false_negative = 0; };
-  struct Column { double mean = 0, total_squares = 0, residual_squares = 0; };
+  struct Counts {
+    double true_positive = 0, false_positive = 0, false_negative = 0;
+  };
+  struct Column {
+    double mean = 0, total_squares = 0, residual_squares = 0;
+  };
 
   void add_row(std::int64_t label, double weight);
   void add_hits(std::int64_t label, double weight) noexcept;

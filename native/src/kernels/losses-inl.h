@@ -86,7 +86,8 @@ struct BinaryTerm {
     const Vec<T> larger = one / (one + e);  // sigmoid(|o|)
     const Mask<T> negative = lt(o, zero<T>());
     if constexpr (Weighted) {
-      const Vec<T> p = count == Vec<T>::kLanes ? load_convert<T>(weights + c) : load_convert_partial<T>(weights + c, count);
+      const Vec<T> p =
+          count == Vec<T>::kLanes ? load_convert<T>(weights + c) : load_convert_partial<T>(weights + c, count);
       const Vec<T> weight = fma(p - one, y, one);
       slope = (one - y) - weight * select(negative, larger, e * larger);
       value = zero<T>();

@@ -12,7 +12,10 @@ namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-constexpr struct { const char* name; MetricKind kind; } kMetricNames[] = {
+constexpr struct {
+  const char* name;
+  MetricKind kind;
+} kMetricNames[] = {
     {"accuracy", MetricKind::kAccuracy},
     {"topK", MetricKind::kTopK},
     {"precision", MetricKind::kPrecision},
@@ -25,8 +28,10 @@ constexpr struct { const char* name; MetricKind kind; } kMetricNames[] = {
     {"rootMeanSquaredError", MetricKind::kRootMeanSquaredError},
 };
 
-constexpr struct { const char* name; Averaging averaging; } kAveragingNames[] = {
-    {"macro", Averaging::kMacro}, {"micro", Averaging::kMicro}, {"binary", Averaging::kBinary}};
+constexpr struct {
+  const char* name;
+  Averaging averaging;
+} kAveragingNames[] = {{"macro", Averaging::kMacro}, {"micro", Averaging::kMicro}, {"binary", Averaging::kBinary}};
 
 bool is_count(MetricKind kind) noexcept {
   return kind == MetricKind::kPrecision || kind == MetricKind::kRecall || kind == MetricKind::kF1;
@@ -100,7 +105,9 @@ Status check_metric(const MetricSpec& spec, const LossSpec& loss, std::int64_t w
       if (binary || width == 1) return option("metric", "topK of two or more classes, one a sample", width);
       if (spec.k < 1 || spec.k > width) return option("metric.k", "1 to the number of classes", spec.k);
       break;
-    case MetricKind::kPrecision: case MetricKind::kRecall: case MetricKind::kF1:
+    case MetricKind::kPrecision:
+    case MetricKind::kRecall:
+    case MetricKind::kF1:
       if (regression && width == 1) {
         return option("metric", "precision, recall and f1 of a classification, not of one regression output", width);
       }
@@ -118,8 +125,12 @@ Status check_metric(const MetricSpec& spec, const LossSpec& loss, std::int64_t w
 }
 
 MetricAccumulator::MetricAccumulator(const MetricSpec& spec, const LossSpec& loss, std::int64_t width)
-    : spec_(spec), loss_(loss.kind), width_(width), logit_threshold_(std::log(spec.threshold / (1 - spec.threshold))),
-      output_(static_cast<std::size_t>(width)), target_(static_cast<std::size_t>(width)) {
+    : spec_(spec),
+      loss_(loss.kind),
+      width_(width),
+      logit_threshold_(std::log(spec.threshold / (1 - spec.threshold))),
+      output_(static_cast<std::size_t>(width)),
+      target_(static_cast<std::size_t>(width)) {
   if (is_count(spec.kind)) counts_.resize(static_cast<std::size_t>(width));
   if (spec.kind == MetricKind::kR2) columns_.resize(static_cast<std::size_t>(width));
 }
@@ -166,8 +177,11 @@ void MetricAccumulator::add_row(std::int64_t label, double weight) {
   ++rows_;
   weight_sum_ += weight;
   switch (spec_.kind) {
-    case MetricKind::kAccuracy: case MetricKind::kTopK: add_hits(label, weight); break;
-    case MetricKind::kPrecision: case MetricKind::kRecall: case MetricKind::kF1: add_counts(label, weight); break;
+    case MetricKind::kAccuracy:
+    case MetricKind::kTopK: add_hits(label, weight); break;
+    case MetricKind::kPrecision:
+    case MetricKind::kRecall:
+    case MetricKind::kF1: add_counts(label, weight); break;
     case MetricKind::kAuc: add_scores(label, weight); break;
     default: add_errors(weight); break;
   }
@@ -341,7 +355,9 @@ double MetricAccumulator::r2_value() const noexcept {
 
 double MetricAccumulator::value() const {
   switch (spec_.kind) {
-    case MetricKind::kPrecision: case MetricKind::kRecall: case MetricKind::kF1: return count_value();
+    case MetricKind::kPrecision:
+    case MetricKind::kRecall:
+    case MetricKind::kF1: return count_value();
     case MetricKind::kAuc: return auc_value();
     case MetricKind::kR2: return r2_value();
     default: break;
@@ -350,8 +366,8 @@ double MetricAccumulator::value() const {
   return spec_.kind == MetricKind::kRootMeanSquaredError ? std::sqrt(mean) : mean;
 }
 
-template void MetricAccumulator::add<float>(const float*, std::int64_t, std::int64_t, const std::int32_t*,
-                                            const float*, std::int64_t, const double*);
+template void MetricAccumulator::add<float>(const float*, std::int64_t, std::int64_t, const std::int32_t*, const float*,
+                                            std::int64_t, const double*);
 template void MetricAccumulator::add<double>(const double*, std::int64_t, std::int64_t, const std::int32_t*,
                                              const double*, std::int64_t, const double*);
 

@@ -1,0 +1,72 @@
+// The addon: what JavaScript sees. One instance for each environment.
+#include "dataset.h"
+#include "environment.h"
+#include "model.h"
+#include "optimizer.h"
+#include "point.h"
+#include "run.h"
+#include "system.h"
+#include "trainer.h"
+#include "values.h"
+
+namespace krylov::binding {
+
+Environment::Environment(Napi::Env env) : delivery(env) {
+  const auto global = [&](const char* name) {
+    return Napi::Persistent(function(env.Global().Get(name), name));
+  };
+  float32_array = global("Float32Array");
+  float64_array = global("Float64Array");
+  int32_array = global("Int32Array");
+  uint32_array = global("Uint32Array");
+  run = Napi::Persistent(NativeRun::define(env));
+  trainer = Napi::Persistent(NativeTrainer::define(env));
+  point = Napi::Persistent(NativePoint::define(env));
+}
+
+Environment& Environment::of(Napi::Env env) {
+  Environment* const environment = find(env);
+  if (environment == nullptr) fail(ErrorCode::kState, "environment", "one that is not ending");
+  return *environment;
+}
+
+namespace {
+
+Napi::Value set_error_class(const Napi::CallbackInfo& info) {
+  const Napi::Function error_class = function(info[0], "errorClass");
+  Environment::of(info.Env()).error_class = Napi::Persistent(error_class);
+  return info.Env().Undefined();
+}
+
+template <auto kFunction>
+void add_function(Napi::Object exports, const char* name) {
+  const Napi::Env env = exports.Env();
+  napi_value function = nullptr;
+  if (napi_create_function(env, name, NAPI_AUTO_LENGTH, &function_entry<kFunction>, nullptr, &function) != napi_ok) {
+    throw Napi::Error::New(env);
+  }
+  exports.Set(name, function);
+}
+
+Napi::Object load(Napi::Env env, Napi::Object exports) {
+  return guard(env, [&] {
+    check_requested_isa();
+    env.SetInstanceData<Environment>(new Environment(env));
+    add_function<&system_info>(exports, "systemInfo");
+    add_function<&set_error_class>(exports, "setErrorClass");
+    add_function<&schedule_value>(exports, "scheduleValue");
+    add_function<&permutation>(exports, "permutation");
+    add_function<&measure_peak>(exports, "measurePeak");
+    add_function<&measure_bandwidth>(exports, "measureBandwidth");
+    exports.Set("Model", NativeModel::define(env));
+    exports.Set("Dataset", NativeDataset::define(env));
+    exports.Set("Optimizer", NativeOptimizer::define(env));
+    return exports;
+  });
+}
+
+}  // namespace
+
+NODE_API_MODULE(krylov, load)
+
+}  // namespace krylov::binding

@@ -1,0 +1,140 @@
+#include "point.h"
+
+namespace krylov::binding {
+
+namespace {
+
+template <Scalar T>
+std::int64_t parameter_count(const Linearization<T>& point) noexcept {
+  return point.network().parameter_count();
+}
+
+// One array [rows, width] of T a head. Elements are all read before the first
+// pointer is taken.
+template <Scalar T>
+std::vector<T*> head_arrays(const Linearization<T>& point, const Napi::Value& value, std::string_view name) {
+  const std::span<const HeadInfo> heads = point.network().heads();
+  const Napi::Array list = array(value, name, 0xffffffffu);
+  if (list.Length() != heads.size()) {
+    fail(ErrorCode::kShape, name, "one array for each of " + std::to_string(heads.size()) + " heads", describe(value));
+  }
+  std::vector<Napi::Value> values;
+  for (std::size_t h = 0; h < heads.size(); ++h) values.push_back(list.Get(static_cast<std::uint32_t>(h)));
+  std::vector<T*> arrays;
+  for (std::size_t h = 0; h < heads.size(); ++h) {
+    arrays.push_back(typed<T>(values[h], name, point.rows() * heads[h].width).data());
+  }
+  return arrays;
+}
+
+// What a point keeps: four matrices a buffer, the parameters and their copies.
+template <Scalar T>
+std::int64_t bytes_of(const Linearization<T>& point) noexcept {
+  std::int64_t elements = 3 * point.network().arena_size() + point.network().transposed_size();
+  for (const BufferInfo& buffer : point.network().buffers()) elements += 4 * point.rows() * buffer.ld;
+  return elements * static_cast<std::int64_t>(sizeof(T));
+}
+
+}  // namespace
+
+Napi::Function NativePoint::define(Napi::Env env) {
+  using P = NativePoint;
+  return DefineClass(
+      env, kName,
+      {getter<P, &P::loss>("loss"), getter<P, &P::head_losses>("headLosses"),
+       getter<P, &P::loss_per_sample>("lossPerSample"), method<P, &P::outputs>("outputs"),
+       method<P, &P::gradient>("gradient"), method<P, &P::per_sample_gradients>("perSampleGradients"),
+       method<P, &P::per_sample_norms>("perSampleGradientNorms"), method<P, &P::jvp>("jvp"),
+       method<P, &P::vjp>("vjp"), method<P, &P::dispose>("dispose")});
+}
+
+NativePoint::NativePoint(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  guard(info.Env(), [&] {
+    point_ = std::move(take_content<NativePoint>(info));
+    const std::int64_t bytes = std::visit([](auto& point) { return bytes_of(*point); }, point_);
+    memory_.attach(info.Env(), bytes);
+    seal<NativePoint>(info);
+  });
+}
+
+void NativePoint::check_usable() const {
+  if (disposed_) fail(ErrorCode::kState, "point", "a point in use", "a disposed one");
+}
+
+template <class Body>
+decltype(auto) NativePoint::visit(Body&& body) {
+  check_usable();
+  return std::visit([&](auto& point) -> decltype(auto) { return body(*point); }, point_);
+}
+
+Napi::Value NativePoint::loss(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), visit([](auto& point) { return point.loss(); }));
+}
+
+Napi::Value NativePoint::head_losses(const Napi::CallbackInfo& info) {
+  return visit([&](auto& point) -> Napi::Value {
+    std::vector<double> losses;
+    for (std::size_t h = 0; h < point.network().heads().size(); ++h) losses.push_back(point.head_loss(h));
+    return number_array(info.Env(), losses);
+  });
+}
+
+Napi::Value NativePoint::loss_per_sample(const Napi::CallbackInfo& info) {
+  return visit([&](auto& point) { return copy_array<double>(info.Env(), point.sample_losses()); });
+}
+
+Napi::Value NativePoint::outputs(const Napi::CallbackInfo& info) {
+  return visit([&]<class T>(Linearization<T>& point) -> Napi::Value {
+    const std::span<const HeadInfo> heads = point.network().heads();
+    const auto head = static_cast<std::size_t>(integer(info[0], "head", 0, static_cast<std::int64_t>(heads.size()) - 1));
+    Napi::Value array;
+    const auto size = static_cast<std::size_t>(point.rows() * heads[head].width);
+    point.outputs(head, make_array<T>(info.Env(), size, array));
+    return array;
+  });
+}
+
+void NativePoint::gradient(const Napi::CallbackInfo& info) {
+  visit([&]<class T>(Linearization<T>& point) { point.gradient(typed<T>(info[0], "out", parameter_count(point))); });
+}
+
+void NativePoint::per_sample_gradients(const Napi::CallbackInfo& info) {
+  visit([&]<class T>(Linearization<T>& point) {
+    const std::int64_t first = integer(info[0], "first", 0, point.rows());
+    const std::int64_t count = integer(info[1], "count", 0, point.rows() - first);
+    // The product may pass 2^63 before any array is that long.
+    if (double(count) * double(parameter_count(point)) > double(kLargestInteger)) {
+      fail(ErrorCode::kShape, "count", "fewer rows than would fill memory", describe(info[1]));
+    }
+    point.per_sample_gradients(first, count, typed<T>(info[2], "out", count * parameter_count(point)));
+  });
+}
+
+void NativePoint::per_sample_norms(const Napi::CallbackInfo& info) {
+  visit([&](auto& point) { point.per_sample_norms(typed<double>(info[0], "out", point.rows())); });
+}
+
+void NativePoint::jvp(const Napi::CallbackInfo& info) {
+  visit([&]<class T>(Linearization<T>& point) {
+    const std::vector<T*> out = head_arrays(point, info[1], "out");
+    check_usable();  // an element may have been an accessor that disposed it
+    point.jvp(typed<T>(info[0], "v", parameter_count(point)), out);
+  });
+}
+
+void NativePoint::vjp(const Napi::CallbackInfo& info) {
+  visit([&]<class T>(Linearization<T>& point) {
+    const std::vector<T*> u = head_arrays(point, info[0], "u");
+    check_usable();
+    const std::vector<const T*> inputs(u.begin(), u.end());
+    point.vjp(inputs, typed<T>(info[1], "out", parameter_count(point)));
+  });
+}
+
+void NativePoint::dispose(const Napi::CallbackInfo&) {
+  disposed_ = true;
+  std::visit([](auto& point) { point.reset(); }, point_);
+  memory_.set(0);
+}
+
+}  // namespace krylov::binding

@@ -1,0 +1,45 @@
+// NativePoint: a network linearised at a batch.
+#pragma once
+
+#include "handles.h"
+
+#include <memory>
+#include <variant>
+
+#include "krylov/derivatives.h"
+
+namespace krylov::binding {
+
+class NativePoint final : public Napi::ObjectWrap<NativePoint> {
+ public:
+  static constexpr napi_type_tag kTag = {0x5b7c02e18d9f4a66, 0x84d3be1f60a2975c};
+  static constexpr const char* kName = "Point";
+  using Content =
+      std::variant<std::unique_ptr<krylov::Linearization<float>>, std::unique_ptr<krylov::Linearization<double>>>;
+  static Napi::Function define(Napi::Env env);
+
+  explicit NativePoint(const Napi::CallbackInfo& info);
+
+ private:
+  Napi::Value loss(const Napi::CallbackInfo& info);
+  Napi::Value head_losses(const Napi::CallbackInfo& info);
+  Napi::Value loss_per_sample(const Napi::CallbackInfo& info);
+  Napi::Value outputs(const Napi::CallbackInfo& info);
+  void gradient(const Napi::CallbackInfo& info);
+  void per_sample_gradients(const Napi::CallbackInfo& info);
+  void per_sample_norms(const Napi::CallbackInfo& info);
+  void jvp(const Napi::CallbackInfo& info);
+  void vjp(const Napi::CallbackInfo& info);
+  void dispose(const Napi::CallbackInfo& info);
+
+  void check_usable() const;
+  // Calls body(Linearization<T>&) of a point in use.
+  template <class Body>
+  decltype(auto) visit(Body&& body);
+
+  Content point_;
+  bool disposed_ = false;
+  ExternalMemory memory_;
+};
+
+}  // namespace krylov::binding

@@ -1,0 +1,213 @@
+#include "run.h"
+
+#include <deque>
+#include <mutex>
+#include <variant>
+
+#include "dataset.h"
+#include "model.h"
+#include "specs.h"
+
+namespace krylov::binding {
+
+namespace {
+
+using Event = std::variant<EpochRecord, StepRecord, EndRecord>;
+
+// Events on their way from the compute thread. Epochs and the end all arrive;
+// of steps that JavaScript has not fetched yet only the newest.
+class Events {
+ public:
+  void put(Event event) {
+    const std::lock_guard lock(mutex_);
+    if (std::holds_alternative<StepRecord>(event) && !events_.empty() &&
+        std::holds_alternative<StepRecord>(events_.back())) {
+      events_.back() = std::move(event);
+    } else {
+      events_.push_back(std::move(event));
+    }
+  }
+  std::deque<Event> take() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(events_, {});
+  }
+
+ private:
+  std::mutex mutex_;
+  std::deque<Event> events_;
+};
+
+// The run's observer: belongs to the core, holds nothing of JavaScript.
+class Reporter final : public RunObserver {
+ public:
+  Reporter(std::shared_ptr<Events> events, std::shared_ptr<Mailbox> mailbox)
+      : events_(std::move(events)), mailbox_(std::move(mailbox)) {}
+
+  void on_epoch(const EpochRecord& record) override { put(record); }
+  void on_step(const StepRecord& record) override { put(record); }
+  void on_end(const EndRecord& record) override {
+    put(record);
+    mailbox_->over();
+  }
+
+ private:
+  void put(Event event) {
+    events_->put(std::move(event));
+    mailbox_->post();
+  }
+  std::shared_ptr<Events> events_;
+  std::shared_ptr<Mailbox> mailbox_;
+};
+
+const char* reason_name(EndReason reason) noexcept {
+  switch (reason) {
+    case EndReason::kCompleted: return "completed";
+    case EndReason::kEarlyStopped: return "earlyStopped";
+    case EndReason::kAborted: return "aborted";
+    case EndReason::kNotFinite: break;
+  }
+  return "notFinite";
+}
+
+struct EventWriter {
+  Napi::Env env;
+
+  void operator()(Napi::Object out, const EpochRecord& record) const {
+    out.Set("type", "epoch");
+    out.Set("epoch", static_cast<double>(record.epoch));
+    out.Set("updates", static_cast<double>(record.updates));
+    out.Set("loss", record.loss);
+    out.Set("learningRate", record.learning_rate);
+    out.Set("trainSeconds", record.train_seconds);
+    out.Set("validationSeconds", record.validation_seconds);
+    out.Set("samples", static_cast<double>(record.samples));
+    out.Set("validation", record.validated ? write_evaluation(env, record.validation) : env.Null());
+    out.Set("best", record.best);
+  }
+  void operator()(Napi::Object out, const StepRecord& record) const {
+    out.Set("type", "step");
+    out.Set("epoch", static_cast<double>(record.epoch));
+    out.Set("updates", static_cast<double>(record.updates));
+    out.Set("position", static_cast<double>(record.position));
+    out.Set("samples", static_cast<double>(record.samples));
+    out.Set("loss", record.loss);
+    out.Set("learningRate", record.learning_rate);
+    out.Set("seconds", record.seconds);
+  }
+  void operator()(Napi::Object out, const EndRecord& record) const {
+    out.Set("type", "end");
+    out.Set("reason", reason_name(record.reason));
+    out.Set("epochs", static_cast<double>(record.epochs));
+    out.Set("updates", static_cast<double>(record.updates));
+    out.Set("bestEpoch", static_cast<double>(record.best_epoch));
+    out.Set("notFiniteIn", record.not_finite_in);
+    out.Set("trainSeconds", record.train_seconds);
+  }
+};
+
+// Given back unless the run has taken over.
+template <Scalar T>
+class Acquired {
+ public:
+  explicit Acquired(krylov::Model<T>& model) : model_(&model) {
+    if (!model.try_acquire()) {
+      fail(ErrorCode::kBusy, "model", "a model that no run is training", "one that is being trained");
+    }
+  }
+  ~Acquired() {
+    if (model_ != nullptr) model_->release();
+  }
+  Acquired(const Acquired&) = delete;
+  Acquired& operator=(const Acquired&) = delete;
+  void hand_over() noexcept { model_ = nullptr; }
+
+ private:
+  krylov::Model<T>* model_;
+};
+
+}  // namespace
+
+class RunWork final : public Work {
+ public:
+  RunWork(const Napi::Function& on_event, DType dtype) : on_event_(Napi::Persistent(on_event)), dtype_(dtype) {}
+
+  const std::shared_ptr<Events>& events() const noexcept { return events_; }
+  std::shared_ptr<TrainingRun>& run() noexcept { return run_; }
+  bool ended() const noexcept { return ended_; }
+  DType dtype() const noexcept { return dtype_; }
+
+  void abort() noexcept override { run_->abort(); }
+
+  bool deliver(Napi::Env env) override {
+    for (const Event& event : events_->take()) {
+      const bool end = std::holds_alternative<EndRecord>(event);
+      if (end) ended_ = true;
+      try {
+        tell(env, event);
+      } catch (const Napi::Error& error) {
+        // A listener that throws is an uncaught exception, and misses nothing that follows.
+        napi_fatal_exception(env, error.Value());
+      }
+      if (end) on_event_.Reset();
+    }
+    return ended_;
+  }
+
+ private:
+  void tell(Napi::Env env, const Event& event) {
+    const Napi::HandleScope scope(env);
+    auto object = Napi::Object::New(env);
+    std::visit([&](const auto& record) { EventWriter{env}(object, record); }, event);
+    on_event_.Call({object});
+  }
+
+  Napi::FunctionReference on_event_;
+  std::shared_ptr<Events> events_ = std::make_shared<Events>();
+  std::shared_ptr<TrainingRun> run_;
+  DType dtype_;
+  bool ended_ = false;
+};
+
+Napi::Function NativeRun::define(Napi::Env env) {
+  return DefineClass(env, kName,
+                     {method<NativeRun, &NativeRun::abort>("abort"), method<NativeRun, &NativeRun::state>("state")});
+}
+
+NativeRun::NativeRun(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  guard(info.Env(), [&] {
+    work_ = take_content<NativeRun>(info);
+    seal<NativeRun>(info);
+  });
+}
+
+void NativeRun::abort(const Napi::CallbackInfo&) { work_->abort(); }
+
+Napi::Value NativeRun::state(const Napi::CallbackInfo& info) {
+  if (!work_->ended()) fail(ErrorCode::kState, "run", "a run that has ended", "one that is under way");
+  return write_state(info.Env(), work_->run()->state(), work_->dtype());
+}
+
+Napi::Value NativeModel::train(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  TrainingOptions options = read_options(info[1], "options");
+  const Napi::Value validation = info[1].As<Napi::Object>().Get("validation");
+  if (!validation.IsNull()) {
+    options.validation = unwrap<NativeDataset>(validation, "options.validation").data("options.validation");
+  }
+  const Napi::Function on_event = function(info[2], "onEvent");
+  const auto data = unwrap<NativeDataset>(info[0], "dataset").data("dataset");
+  return core_->visit([&]<class T>(std::shared_ptr<krylov::Model<T>>& model) -> Napi::Value {
+    Acquired<T> acquired(*model);
+    check_rows(model->network(), std::min(options.batch_size, data->rows()), "options.batchSize");
+    Environment& environment = Environment::of(env);
+    auto work = std::make_shared<RunWork>(on_event, kDTypeOf<T>);
+    auto reporter = std::make_unique<Reporter>(work->events(), environment.delivery.mailbox());
+    check(create_run<T>(model, data, options, std::move(reporter), work->run()));
+    const Napi::Object run = make<NativeRun>(env, environment.run, work);
+    environment.delivery.start(work, work->run());
+    acquired.hand_over();
+    return run;
+  });
+}
+
+}  // namespace krylov::binding

@@ -1,0 +1,72 @@
+#include "trainer.h"
+
+#include "dataset.h"
+#include "specs.h"
+
+namespace krylov::binding {
+
+Napi::Function NativeTrainer::define(Napi::Env env) {
+  using R = NativeTrainer;
+  return DefineClass(env, kName,
+                     {method<R, &R::step>("step"), method<R, &R::state>("state"),
+                      method<R, &R::set_state>("setState"), method<R, &R::dispose>("dispose")});
+}
+
+NativeTrainer::NativeTrainer(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  guard(info.Env(), [&] {
+    content_ = std::move(take_content<NativeTrainer>(info));
+    seal<NativeTrainer>(info);
+  });
+}
+
+void NativeTrainer::check_usable() const {
+  if (disposed_) fail(ErrorCode::kState, "trainer", "a trainer in use", "a disposed one");
+}
+
+Napi::Value NativeTrainer::step(const Napi::CallbackInfo& info) {
+  check_usable();
+  const auto batch = unwrap<NativeDataset>(info[0], "batch").data("batch");
+  const Napi::Env env = info.Env();
+  StepResult step;
+  content_.model->visit([&]<class T>(std::shared_ptr<krylov::Model<T>>& model) {
+    check_rows(model->network(), batch->rows(), "batch");
+    if (model->busy()) fail(ErrorCode::kBusy, "model", "a model that no run is training", "one that is being trained");
+    try {
+      check(std::get<std::unique_ptr<krylov::Trainer<T>>>(content_.trainer)->step(*batch, step));
+    } catch (...) {
+      // Memory that ran out inside the step: nobody else can have taken the
+      // model meanwhile, since only this thread starts runs on it.
+      model->release();
+      throw;
+    }
+  });
+  auto result = Napi::Object::New(env);
+  result.Set("loss", step.loss);
+  result.Set("headLosses", number_array(env, step.head_losses));
+  result.Set("lossPerSample", copy_array<double>(env, step.sample_losses));
+  result.Set("learningRate", step.learning_rate);
+  result.Set("updates", static_cast<double>(step.updates));
+  result.Set("finite", step.finite);
+  return result;
+}
+
+Napi::Value NativeTrainer::state(const Napi::CallbackInfo& info) {
+  check_usable();
+  const TrainingState state = std::visit([](auto& trainer) { return trainer->state(); }, content_.trainer);
+  const DType dtype = content_.trainer.index() == 0 ? DType::kFloat32 : DType::kFloat64;
+  return write_state(info.Env(), state, dtype);
+}
+
+void NativeTrainer::set_state(const Napi::CallbackInfo& info) {
+  const TrainingState state = read_state(info[0], "state");
+  check_usable();
+  check(std::visit([&](auto& trainer) { return trainer->set_state(state); }, content_.trainer));
+}
+
+void NativeTrainer::dispose(const Napi::CallbackInfo&) {
+  disposed_ = true;
+  std::visit([](auto& trainer) { trainer.reset(); }, content_.trainer);
+  content_.model.reset();
+}
+
+}  // namespace krylov::binding
