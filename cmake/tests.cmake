@@ -29,7 +29,10 @@ endforeach()
 
 # A request that no machine can meet must come back as std::bad_alloc under the
 # sanitizer too.
-set(test_environment ASAN_OPTIONS=allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1)
+set(test_environment
+  ASAN_OPTIONS=allocator_may_return_null=1
+  TSAN_OPTIONS=allocator_may_return_null=1
+  UBSAN_OPTIONS=print_stacktrace=1)
 add_test(NAME default COMMAND krylov_tests)
 add_test(NAME baseline COMMAND krylov_tests)
 set_tests_properties(default PROPERTIES ENVIRONMENT "${test_environment}")

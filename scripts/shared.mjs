@@ -21,12 +21,13 @@ export function run(program, args, options = {}) {
   return status ?? 1
 }
 
-/** Runs a program and keeps its output, which is shown only when it fails. */
+/** Runs a program and keeps its output, which is shown, without lines of progress, only when it fails. */
 export function runQuietly(program, args, options = {}) {
   const result = spawnSync(program, args, { cwd: root, encoding: 'utf8', maxBuffer: 1 << 28, ...options })
   const output = `${result.stdout ?? ''}${result.stderr ?? ''}`
   const status = result.status ?? 1
-  if (status !== 0) say(`${program} ${args.join(' ')}\n${output}${result.error?.message ?? ''}`)
+  if (status !== 0)
+    say(`${program} ${args.join(' ')}\n${output.replace(/^\[ *\d+%\].*\n/gm, '')}${result.error?.message ?? ''}`)
   return { status, output }
 }
 

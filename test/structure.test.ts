@@ -7,7 +7,16 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..')
-const notOurs = new Set(['.git', 'node_modules', 'build', 'dist', 'results', 'coverage', '__pycache__'])
+const notOurs = new Set([
+  '.git',
+  'node_modules',
+  'build',
+  'dist',
+  'results',
+  'coverage',
+  'krylov-quickstart',
+  '__pycache__',
+])
 
 /** Our files below a folder, as sorted paths relative to the repository. */
 function listFiles(folder: string, extensions?: readonly string[]): string[] {

@@ -176,7 +176,9 @@ TEST_CASE("initialisers: truncated normal stays within its limit") {
   struct Case {
     double limit, shrink, kurtosis;
   };
-  for (const Case c : {Case{0.5, 0.28388229, 1.83456}, Case{2, 0.879625661, 2.36554}, Case{3, 0.9865783926, 2.82889}, Case{40, 1.0, 3.0}}) {
+  constexpr Case kCases[] = {
+      {0.5, 0.28388229, 1.83456}, {2, 0.879625661, 2.36554}, {3, 0.9865783926, 2.82889}, {40, 1.0, 3.0}};
+  for (const Case c : kCases) {
     CAPTURE(c.limit);
     const double s = 0.4;
     const std::vector<double> w =

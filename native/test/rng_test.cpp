@@ -34,8 +34,10 @@ TEST_CASE("rng: the counter's layout is index, step, stream; the key is the seed
 }
 
 TEST_CASE("rng: bulk draws equal single ones from any start") {
-  for (const std::uint64_t first : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{31}, (std::uint64_t{1} << 35) + 7}) {
-    for (const std::size_t count : {std::size_t{0}, std::size_t{1}, std::size_t{31}, std::size_t{32}, std::size_t{101}}) {
+  constexpr std::uint64_t kFirst[] = {0, 1, 31, (std::uint64_t{1} << 35) + 7};
+  constexpr std::size_t kCounts[] = {0, 1, 31, 32, 101};
+  for (const std::uint64_t first : kFirst) {
+    for (const std::size_t count : kCounts) {
       CAPTURE(first);
       CAPTURE(count);
       std::vector<double> uniforms(count), normals(count);

@@ -385,7 +385,9 @@ TEST_CASE_TEMPLATE("activations keep a NaN", T, float, double) {
       Grid<T> z(1, kPanel<T>, kPanel<T>), slope(1, kPanel<T>, kPanel<T>);
       z.fill(std::numeric_limits<T>::quiet_NaN());
       k.activate(act, z.data(), kPanel<T>, z.data(), kPanel<T>, slope.data(), kPanel<T>, 1, kPanel<T>);
-      for (std::int64_t c = 0; c < kPanel<T>; ++c) CHECK(std::isnan(z.at(0, c)));
+      int kept = 0;
+      for (std::int64_t c = 0; c < kPanel<T>; ++c) kept += std::isnan(z.at(0, c));
+      CHECK(kept == kPanel<T>);
     }
   });
 }

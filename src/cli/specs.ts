@@ -65,7 +65,7 @@ async function layerProblems(layers: readonly unknown[], path: string): Promise<
 }
 
 /** A width of inputs that the trunk accepts: any, unless a block stands before the first dense layer. */
-function acceptedWidth(layers: readonly unknown[]): number {
+export function acceptedWidth(layers: readonly unknown[]): number {
   for (const layer of layers as readonly Fields[]) {
     if (layer.kind === 'residual') {
       const widths = (layer.layers as readonly Fields[]).map(({ units }) => units)

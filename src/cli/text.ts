@@ -16,9 +16,10 @@ export function rate(value: number): string {
   return String(Math.round(value))
 }
 
-/** `850 ms`, `12.3 s`, `4 min 05 s`, `2 h 03 min`. */
+/** `85 µs`, `850 ms`, `12.3 s`, `4 min 05 s`, `2 h 03 min`. */
 export function duration(seconds: number): string {
   if (!Number.isFinite(seconds) || seconds < 0) return '-'
+  if (seconds < 0.001) return `${Number((seconds * 1e6).toPrecision(3))} µs`
   if (seconds < 1) return `${Number((seconds * 1e3).toPrecision(3))} ms`
   if (seconds < 59.95) return `${Number(seconds.toPrecision(3))} s`
   const whole = Math.round(seconds)
@@ -28,8 +29,8 @@ export function duration(seconds: number): string {
 }
 
 /** `1 epoch`, `3 epochs`. */
-export function count(value: number, noun: string): string {
-  return `${value.toLocaleString('en-US')} ${noun}${value === 1 ? '' : 's'}`
+export function count(value: number, noun: string, plural = `${noun}s`): string {
+  return `${value.toLocaleString('en-US')} ${value === 1 ? noun : plural}`
 }
 
 /** Rows as columns of equal width; columns from `rightFrom` on are aligned to the right. */

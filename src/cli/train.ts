@@ -11,7 +11,7 @@ import { saveWithNotes } from './model-file.js'
 import { ConfigError, problemOf, RunError } from './problems.js'
 import type { Progress } from './progress.js'
 import { showProgress } from './progress.js'
-import { lossOf, metricsOf, modelOptions, optimizerOf, placeOf, validateConfig } from './specs.js'
+import { acceptedWidth, lossOf, metricsOf, modelOptions, optimizerOf, placeOf, validateConfig } from './specs.js'
 import type { Scaling } from './standardize.js'
 import { applyScaling, fitScaling, foldScaling } from './standardize.js'
 import { columns, count, duration, measures, number, paint } from './text.js'
@@ -32,13 +32,14 @@ type Loaded = {
   readonly scaling: Scaling | undefined
 }
 
+/** The outputs as the layers tell them, before there is a model. */
 function outputsOf(config: Config): { name: string; width: number }[] {
   const widthOf = (layers: readonly unknown[], width: number): number =>
     (layers as readonly { units?: unknown }[]).reduce(
       (last, { units }) => (typeof units === 'number' ? units : last),
       width,
     )
-  const trunk = widthOf(config.model.layers, 0)
+  const trunk = widthOf(config.model.layers, acceptedWidth(config.model.layers))
   const { heads } = config.model
   if (heads === undefined) return [{ name: '', width: trunk }]
   return Object.entries(heads).map(([name, layers]) => ({ name, width: widthOf(layers, trunk) }))
@@ -69,7 +70,7 @@ async function loadData(config: Config): Promise<Loaded> {
 
 function describeData({ inputs, classes }: Samples): string {
   const [rows, width] = inputs.shape
-  const labels = Object.values(classes).map((names) => count(names.length, 'class').replace(/classs$/, 'classes'))
+  const labels = Object.values(classes).map((names) => count(names.length, 'class', 'classes'))
   return [count(rows, 'sample'), count(width, 'input'), ...labels].join(', ')
 }
 

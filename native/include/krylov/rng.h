@@ -52,7 +52,8 @@ constexpr PhiloxBlock philox4x32(PhiloxBlock x, std::array<std::uint32_t, 2> key
 }
 
 // The four words of one block; see the layout above.
-constexpr PhiloxBlock random_block(std::uint64_t seed, Stream stream, std::uint64_t step, std::uint64_t block) noexcept {
+constexpr PhiloxBlock random_block(std::uint64_t seed, Stream stream, std::uint64_t step,
+                                   std::uint64_t block) noexcept {
   return philox4x32({static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32),
                      static_cast<std::uint32_t>(step),
                      (static_cast<std::uint32_t>(stream) << 24) | (static_cast<std::uint32_t>(step >> 32) & 0xffffffu)},
@@ -60,7 +61,8 @@ constexpr PhiloxBlock random_block(std::uint64_t seed, Stream stream, std::uint6
 }
 
 // Word number `index` of a stream.
-constexpr std::uint32_t random_word(std::uint64_t seed, Stream stream, std::uint64_t step, std::uint64_t index) noexcept {
+constexpr std::uint32_t random_word(std::uint64_t seed, Stream stream, std::uint64_t step,
+                                    std::uint64_t index) noexcept {
   return random_block(seed, stream, step, index / 4)[index % 4];
 }
 

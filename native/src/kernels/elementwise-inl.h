@@ -31,10 +31,10 @@ KRYLOV_SIMD_FN Activated<T> activated(ActivationSpec act, Vec<T> z) {
     case Activation::kIdentity: return {z, one};
     case Activation::kRelu: return {relu<T>(z), one};
     case Activation::kLeakyRelu: return {select(gt(z, zero<T>()), z, z * set1<T>(parameter)), one};
-    case Activation::kElu: return {select(gt(z, zero<T>()), z, expm1(min(z, zero<T>())) * set1<T>(parameter)), one};
+    case Activation::kElu: return {select(gt(z, zero<T>()), z, expm1(min(zero<T>(), z)) * set1<T>(parameter)), one};
     case Activation::kSelu:
       return {select(gt(z, zero<T>()), z * set1<T>(T(kSeluScale)),
-                     expm1(min(z, zero<T>())) * set1<T>(T(kSeluScale * kSeluAlpha))), one};
+                     expm1(min(zero<T>(), z)) * set1<T>(T(kSeluScale * kSeluAlpha))), one};
     case Activation::kGelu: {
       const Vec<T> cdf = fma(erf(z * set1<T>(T(kInverseSqrt2))), half, half);
       return {z * cdf, fma(z, normal_pdf(z), cdf)};

@@ -18,12 +18,6 @@ class Comparison {
     if (actual == expected) [[likely]] return;
     note(row, column, actual, expected, 0);
   }
-  // For two of a type: equal, or both NaN.
-  void same(std::int64_t row, std::int64_t column, double actual, double expected) {
-    ++count_;
-    if (actual == expected || (std::isnan(actual) && std::isnan(expected))) [[likely]] return;
-    note(row, column, actual, expected, 0);
-  }
   // False for NaN.
   void within(std::int64_t row, std::int64_t column, double actual, double expected, double bound) {
     ++count_;

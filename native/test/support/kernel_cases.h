@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <limits>
 #include <random>
-#include <span>
+#include <string>
 #include <vector>
 
 #include "kernels/kernel_table.h"
@@ -21,7 +21,7 @@ void for_each_set(Body body) {
   for (const Isa isa : {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512, Isa::kNeon}) {
     const KernelTable<T>* table = kernels_for<T>(isa);
     if (table == nullptr) continue;
-    INFO("set " << isa_name(isa) << ", float" << 8 * sizeof(T));
+    INFO("set " << std::string(isa_name(isa)) << ", float" << 8 * sizeof(T));
     body(*table);
   }
 }
