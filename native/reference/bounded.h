@@ -5,6 +5,7 @@
 // instead of to a guessed tolerance. Sums are bounded for any order of summation.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 

@@ -37,7 +37,7 @@ export type HuberOptions = OutputOptions & {
 export type BinaryCrossEntropyOptions = OutputOptions & {
   /** ε: targets become (1 − ε) y + ε/2; default 0. */
   readonly labelSmoothing?: number
-  /** One factor for each output; default none. */
+  /** p_k, one for each output: the weight of a yes, as PyTorch's pos_weight; default 1 each. */
   readonly classWeights?: readonly number[]
 }
 export type SoftmaxCrossEntropyOptions = BatchOptions & {
@@ -45,7 +45,7 @@ export type SoftmaxCrossEntropyOptions = BatchOptions & {
   readonly targets?: 'classes' | 'probabilities'
   /** ε: targets become (1 − ε) y + ε/K; default 0. */
   readonly labelSmoothing?: number
-  /** One factor for each class, for class targets; default none. */
+  /** w_k, one for each class: the factor on y_k; default 1 each. */
   readonly classWeights?: readonly number[]
 }
 
@@ -140,7 +140,8 @@ export function huber(options: HuberOptions = {}): Loss {
 }
 
 /**
- * Cross-entropy of independent yes-or-no outputs, from logits: ℓ = scale·mean_k [log(1 + e^z) − y z], targets in [0, 1].
+ * Cross-entropy of independent yes-or-no outputs, from logits, targets in [0, 1]:
+ * ℓ = scale·mean_k [p_k y_k log(1 + e^{−z_k}) + (1 − y_k) log(1 + e^{z_k})].
  */
 export function binaryCrossEntropy(options: BinaryCrossEntropyOptions = {}): Loss {
   const kind = 'binaryCrossEntropy'
@@ -154,7 +155,7 @@ export function binaryCrossEntropy(options: BinaryCrossEntropyOptions = {}): Los
 }
 
 /**
- * Cross-entropy over classes, from logits: ℓ = scale·(log Σ_k e^{z_k} − Σ_k y_k z_k). Targets are class indices or
+ * Cross-entropy over classes, from logits: ℓ = scale·Σ_k w_k y_k (log Σ_j e^{z_j} − z_k). Targets are class indices or
  * rows of probabilities.
  */
 export function softmaxCrossEntropy(options: SoftmaxCrossEntropyOptions = {}): Loss {
@@ -162,20 +163,12 @@ export function softmaxCrossEntropy(options: SoftmaxCrossEntropyOptions = {}): L
   checkKnownKeys(options, [...batchKeys, 'targets', 'labelSmoothing', 'classWeights'], `${kind} options`)
   const targets =
     options.targets === undefined ? 'classes' : oneOf(options.targets, `${kind} targets`, ['classes', 'probabilities'])
-  const classWeights = weightsOf(options, kind)
-  if (classWeights !== null && targets === 'probabilities') {
-    throw optionError(
-      `${kind} classWeights`,
-      "absent where targets are 'probabilities'; use sampleWeights",
-      classWeights,
-    )
-  }
   return Object.freeze({
     kind,
     ...batchPart(options, kind),
     targets,
     labelSmoothing: smoothing(options, kind),
-    classWeights,
+    classWeights: weightsOf(options, kind),
   })
 }
 

@@ -234,7 +234,7 @@ class Run final : public TrainingRun {
       record.validation_seconds = seconds_since(validation_start_);
     }
     total_seconds_ += train_seconds_;
-    train_seconds_ = 0;
+    train_seconds_ = loss_sum_ = weight_sum_ = 0;
     const bool stop = judge(record);
     ++epoch_;
     if (model_->try_publish(parameters_.span())) published_ = Clock::now();
