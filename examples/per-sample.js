@@ -32,7 +32,7 @@ for (let step = 0; step < 400; step++) {
   const sampleWeights = norms.map((norm) => Math.min(1, most / Math.max(norm, 1e-12)))
   const clipped = linearize(model, { inputs, targets: labels, sampleWeights }, loss)
   parameters = optimizer.step(parameters, clipped.gradient())
-  if (step % 100 === 0) console.log(`step ${step}  loss ${clipped.loss.toFixed(4)}`)
+  if (step % 100 === 0) console.log(`step ${step}  clipped loss ${clipped.loss.toFixed(4)}`)
   clipped.dispose()
   model.setParameters(parameters)
 }

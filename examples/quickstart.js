@@ -28,9 +28,9 @@ console.log(model.summary())
 const loss = softmaxCrossEntropy()
 const options = {
   loss,
-  optimizer: adam({ learningRate: cosine({ learningRate: 2e-3 }) }),
+  optimizer: adam({ learningRate: cosine({ learningRate: 3e-3 }) }),
   batchSize: 128,
-  epochs: 6,
+  epochs: 10,
 }
 const run = train(model, training, { ...options, validation: { fraction: 0.1 } })
 for await (const { epoch, loss: value, validation, seconds, samplesPerSecond } of run) {

@@ -25,7 +25,7 @@ const loss = meanSquaredError()
 const history = await train(model, training, {
   loss,
   optimizer: adam({ learningRate: 0.003 }),
-  epochs: 300,
+  epochs: 1000,
   validation: { fraction: 0.2 },
   metrics: ['r2'],
   earlyStopping: { patience: 40 },

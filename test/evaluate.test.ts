@@ -67,7 +67,8 @@ test('classification metrics', async () => {
 })
 
 test('one yes-or-no output', async () => {
-  const binary = createModel({ inputs: 2, layers: [dense(1)], dtype: 'float64', seed: 1 })
+  const binary = createModel({ inputs: 2, layers: [dense(1)], dtype: 'float64' })
+  binary.setParameters([1.5, -0.4, 0.1])
   const inputs = randomRows(101, 2, 8)
   const targets = inputs.map(([a = 0, b = 0]) => [a + 0.3 * b > 0.1 ? 1 : 0])
   const metrics = ['accuracy', 'auc', { name: 'precision', threshold: 0.6 }, 'f1'] as const

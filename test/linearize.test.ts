@@ -46,7 +46,7 @@ function difference(f: () => ArrayLike<number>): number[] {
     model.setParameters(start.map((w, p) => w + step * (direction[p] as number)))
     return Array.from(f())
   }
-  const h = 1e-3
+  const h = 1e-4
   const [a, b, c, d] = [at(-2 * h), at(-h), at(h), at(2 * h)]
   model.setParameters(start)
   return a.map((left, k) => (left - 8 * (b[k] as number) + 8 * (c[k] as number) - (d[k] as number)) / (12 * h))

@@ -86,7 +86,7 @@ describe('spec', () => {
     expect(model.tensors.map(({ name, shape }) => [name, ...shape])).toEqual([
       ['layers.0.weight', 5, 4],
       ['layers.0.bias', 5],
-      ['layers.2.layers.0.gain', 5],
+      ['layers.2.layers.0.weight', 5],
       ['layers.2.layers.0.bias', 5],
       ['layers.2.layers.1.weight', 5, 5],
       ['layers.2.layers.1.bias', 5],

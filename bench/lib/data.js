@@ -6,6 +6,7 @@
  * @typedef {object} SyntheticData
  * @property {number} rows
  * @property {Float32Array} inputs row-major
+ * @property {Uint8Array | null} bytes inputs times 255, of workloads on bytes
  * @property {Float32Array} targets one column, for the squared error; empty for labels
  * @property {Int32Array} labels for the cross-entropy; empty for targets
  */
@@ -28,7 +29,7 @@ export function uniform(seed) {
 }
 
 /**
- * Data with something to learn: inputs uniform in [0, 1), the target a smooth
+ * Data with something to learn: inputs uniform in [0, 1], the target a smooth
  * function of the first inputs, the label the largest of ten inputs. No input
  * is zero more often than chance has it, so no contestant gains from sparsity.
  *
@@ -42,7 +43,16 @@ export function syntheticData(workload, rows = workload.rows) {
   const classes = workload.sizes.at(-1) ?? 0
   const regression = workload.loss === 'meanSquaredError'
   const inputs = new Float32Array(rows * width)
-  for (let i = 0; i < inputs.length; i++) inputs[i] = next()
+  const bytes = workload.bytes ? new Uint8Array(inputs.length) : null
+  for (let i = 0; i < inputs.length; i++) {
+    if (bytes === null) {
+      inputs[i] = next()
+    } else {
+      const byte = Math.floor(256 * next())
+      bytes[i] = byte
+      inputs[i] = byte / 255
+    }
+  }
   const targets = new Float32Array(regression ? rows : 0)
   const labels = new Int32Array(regression ? 0 : rows)
   for (let row = 0; row < rows; row++) {
@@ -57,7 +67,7 @@ export function syntheticData(workload, rows = workload.rows) {
       labels[row] = best
     }
   }
-  return { rows, inputs, targets, labels }
+  return { rows, inputs, bytes, targets, labels }
 }
 
 /**

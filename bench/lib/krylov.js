@@ -64,7 +64,7 @@ export function lossOf(krylov, workload) {
 export function dataFor(workload, rows = workload.rows) {
   const data = syntheticData(workload, rows)
   return {
-    inputs: { data: data.inputs, shape: [rows, workload.sizes[0] ?? 0] },
+    inputs: { data: data.bytes ?? data.inputs, shape: [rows, workload.sizes[0] ?? 0] },
     targets: workload.loss === 'meanSquaredError' ? { data: data.targets, shape: [rows, 1] } : data.labels,
   }
 }

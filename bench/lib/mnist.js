@@ -29,9 +29,9 @@ function readIdx(path) {
 }
 
 /**
- * Images scaled to [0, 1] in float32, labels as integers.
+ * Images as bytes and scaled to [0, 1] in float32, labels as integers.
  *
- * @returns {Record<'train' | 'test', { rows: number, inputs: Float32Array, labels: Int32Array }>}
+ * @returns {Record<'train' | 'test', { rows: number, bytes: Uint8Array, inputs: Float32Array, labels: Int32Array }>}
  */
 export function readMnist() {
   /** @param {string} prefix */
@@ -40,6 +40,7 @@ export function readMnist() {
     const labels = readIdx(join(mnistFolder(), `${prefix}-labels-idx1-ubyte`))
     return {
       rows: images.shape[0] ?? 0,
+      bytes: images.data,
       inputs: Float32Array.from(images.data, (byte) => byte / 255),
       labels: Int32Array.from(labels.data),
     }

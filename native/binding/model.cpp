@@ -209,7 +209,7 @@ Napi::Value NativeModel::linearize(const Napi::CallbackInfo& info) {
     check_rows(model->network(), batch->rows(), "batch");
     std::unique_ptr<krylov::Linearization<T>> point;
     check(krylov::Linearization<T>::create(*model, *batch, std::move(losses), l2, point));
-    NativePoint::Content content{std::move(point)};
+    NativePoint::Content content = std::shared_ptr<krylov::Linearization<T>>(std::move(point));
     return make<NativePoint>(info.Env(), Environment::of(info.Env()).point, content);
   });
 }

@@ -64,7 +64,7 @@ void NativePoint::check_usable() const {
 template <class Body>
 decltype(auto) NativePoint::visit(Body&& body) {
   check_usable();
-  return std::visit([&](auto& point) -> decltype(auto) { return body(*point); }, point_);
+  return std::visit([&](auto point) -> decltype(auto) { return body(*point); }, point_);
 }
 
 Napi::Value NativePoint::loss(const Napi::CallbackInfo& info) {

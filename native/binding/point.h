@@ -14,8 +14,9 @@ class NativePoint final : public Napi::ObjectWrap<NativePoint> {
  public:
   static constexpr napi_type_tag kTag = {0x5b7c02e18d9f4a66, 0x84d3be1f60a2975c};
   static constexpr const char* kName = "Point";
+  // Shared, since code of the caller may dispose a point while a method reads its arguments.
   using Content =
-      std::variant<std::unique_ptr<krylov::Linearization<float>>, std::unique_ptr<krylov::Linearization<double>>>;
+      std::variant<std::shared_ptr<krylov::Linearization<float>>, std::shared_ptr<krylov::Linearization<double>>>;
   static Napi::Function define(Napi::Env env);
 
   explicit NativePoint(const Napi::CallbackInfo& info);

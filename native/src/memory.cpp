@@ -38,7 +38,9 @@ void* allocate_aligned(std::size_t bytes) {
   } else if (is_large(bytes)) {
     reserved = (bytes + kHugePage - 1) / kHugePage * kHugePage;
   }
-  void* block = ::operator new(reserved, alignment_of(bytes));
+  // Asked not to throw: sanitizers abort where the throwing form fails.
+  void* block = ::operator new(reserved, alignment_of(bytes), std::nothrow);
+  if (block == nullptr) throw std::bad_alloc();
   allocations.fetch_add(1, std::memory_order_relaxed);
 #if defined(__linux__)
   // Before the first touch; a refusal costs speed only.

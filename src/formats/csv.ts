@@ -296,6 +296,7 @@ function csvFailure(error: unknown, file: string): unknown {
 
 async function readTable(source: Readable, options: ResolvedCsvOptions, file: string): Promise<CsvTable> {
   const builder = new TableBuilder(options, file)
+  let failure: unknown
   try {
     const parser = parse({
       bom: true,
@@ -308,10 +309,16 @@ async function readTable(source: Readable, options: ResolvedCsvOptions, file: st
       max_record_size: longestRow,
     })
     await pipeline(source, parser, async (rows: AsyncIterable<ParsedRow>) => {
-      for await (const { record, info } of rows) builder.add(record, info.lines)
+      try {
+        for await (const { record, info } of rows) builder.add(record, info.lines)
+      } catch (error) {
+        failure = error
+        throw error
+      }
     })
   } catch (error) {
-    throw csvFailure(error, file)
+    // With rows still buffered, the pipeline's own error is only that it was cut short.
+    throw csvFailure(failure ?? error, file)
   }
   return builder.finish()
 }

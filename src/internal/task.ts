@@ -27,8 +27,9 @@ export async function runTask<R>(task: NativeTask<R>, signal: AbortSignal | unde
   signal?.addEventListener('abort', abort, { once: true })
   try {
     const result = await task.promise
-    if (result !== null) return result
+    // Also where the task was done first: who aborts before the promise settles sees it reject.
     signal?.throwIfAborted()
+    if (result !== null) return result
     // The task was aborted by other means: its environment is being torn down.
     throw new DOMException('The task was aborted', 'AbortError')
   } finally {

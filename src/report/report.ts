@@ -51,11 +51,8 @@ export function renderReport(options: ReportOptions, date = new Date()): string 
   const notes = optional(options.notes, '', (value) => string(value, 'notes', { empty: true }))
   const { model, history } = options
   const environment = { ...nodeEnvironment(), ...options.environment }
-  const tables = [
-    valueTable('Evaluation', options.evaluation ?? {}),
-    valueTable('Settings', options.settings ?? {}),
-    valueTable('Environment', environment),
-  ]
+  const outcomes = valueTable('Evaluation', options.evaluation ?? {}) + valueTable('Environment', environment)
+  const tables = [outcomes, valueTable('Settings', options.settings ?? {})]
   const body = [
     `<header><h1>${escapeText(title)}</h1><p class="soft">${timestamp(date)}</p></header>`,
     outcome(history),
@@ -64,7 +61,7 @@ export function renderReport(options: ReportOptions, date = new Date()): string 
     notes === '' ? '' : `<h2>Notes</h2><div class="panel notes">${escapeText(notes)}</div>`,
     epochTable(history),
     layerTable(model),
-    `<div class="two">${tables.join('')}</div>`,
+    `<div class="two">${tables.map((table) => `<div>${table}</div>`).join('')}</div>`,
     '<footer>Written by Krylov. This file is complete in itself: it loads nothing and runs no script.</footer>',
   ]
   return [

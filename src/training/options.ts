@@ -207,8 +207,7 @@ function resolveEarlyStopping(
   return {
     ...found,
     maximize: mode === undefined ? found.maximize : oneOf(mode, `${path}.mode`, ['min', 'max']) === 'max',
-    // The core's number is of epochs forgiven: it ends at the one after them.
-    patience: count(patience, `${path}.patience`, 10) - 1,
+    patience: count(patience, `${path}.patience`, 10),
     minDelta: minDelta === undefined ? 0 : numberInRange(minDelta, `${path}.minDelta`, { min: 0 }),
     restoreBest: restoreBest === undefined ? true : boolean(restoreBest, `${path}.restoreBest`),
   }

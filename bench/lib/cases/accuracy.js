@@ -10,8 +10,8 @@ import { readMnist } from '../mnist.js'
 export async function open({ threads, scenario }) {
   const krylov = await loadKrylov()
   const { train, test } = readMnist()
-  /** @param {{ rows: number, inputs: Float32Array, labels: Int32Array }} part */
-  const dataOf = (part) => ({ inputs: { data: part.inputs, shape: [part.rows, 784] }, targets: part.labels })
+  /** @param {{ rows: number, bytes: Uint8Array, labels: Int32Array }} part */
+  const dataOf = (part) => ({ inputs: { data: part.bytes, shape: [part.rows, 784] }, targets: part.labels })
   const data = dataOf(train)
   const validation = dataOf(test)
   return {

@@ -70,7 +70,7 @@ struct EarlyStopping {
   int head = 0;
   int metric = -1;  // index into the head's metrics; -1: the loss (of all heads when head is -1)
   bool maximize = false;
-  std::int64_t patience = 0;
+  std::int64_t patience = 10;  // epochs without improvement that end the run
   double min_delta = 0;
   bool restore_best = true;
 };

@@ -10,9 +10,11 @@ namespace krylov {
 namespace {
 
 // Inputs of a gradient unit: the unit's gradient (64 x one cache line) and its
-// share of a batch stay in L1 while it is summed, and a unit is small enough to
-// divide among threads. A multiple of both panel widths.
+// share of a batch stay in L1 while it is summed. A layer of few such units is
+// cut finer, so that threads can share it evenly. Multiples of both panel widths.
 constexpr std::int64_t kUnitInputs = 64;
+constexpr std::int64_t kSmallUnitInputs = 32;
+constexpr std::int64_t kFewUnits = 16;
 // Sizes beyond this are a mistake, and their products must not overflow.
 constexpr std::int64_t kLargestWidth = std::int64_t(1) << 24;
 
@@ -105,14 +107,16 @@ class NetworkBuilder {
 
   void add_units(int layer, int block, std::int64_t inputs, double cost_a_row) {
     const ParameterBlock& b = n_.blocks_[static_cast<std::size_t>(block)];
-    const std::int64_t chunks = inputs > 0 ? ceil_div(inputs, kUnitInputs) : 1;
+    const bool few = b.panels * ceil_div(inputs, kUnitInputs) < kFewUnits;
+    const std::int64_t size = few ? kSmallUnitInputs : kUnitInputs;
+    const std::int64_t chunks = inputs > 0 ? ceil_div(inputs, size) : 1;
     for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
       for (std::int64_t panel = 0; panel < b.panels; ++panel) {
         GradientUnit unit;
         unit.layer = layer;
         unit.panel = panel;
-        unit.row0 = chunk * kUnitInputs;
-        unit.row1 = chunk + 1 == chunks ? b.rows : unit.row0 + kUnitInputs;
+        unit.row0 = chunk * size;
+        unit.row1 = chunk + 1 == chunks ? b.rows : unit.row0 + size;
         unit.offset = b.offset + (panel * b.rows + unit.row0) * kPanel<T>;
         unit.cost = cost_a_row * double(unit.row1 - unit.row0) * double(kPanel<T>);
         n_.units_.push_back(unit);

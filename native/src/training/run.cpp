@@ -264,7 +264,7 @@ class Run final : public TrainingRun {
       if (!best_parameters_.empty()) std::memcpy(best_parameters_.data(), parameters_.data(), parameters_.bytes());
       return false;
     }
-    return options_.has_early_stopping && record.epoch - best_epoch_ > e.patience;
+    return options_.has_early_stopping && record.epoch - best_epoch_ >= e.patience;
   }
 
   void end(EndReason reason) noexcept {

@@ -70,7 +70,9 @@ template <Scalar T>
 void StepEngine<T>::share(int thread, int threads, std::size_t& first, std::size_t& last) const noexcept {
   const auto bound = [&](int t) {
     const double target = costs_.back() * double(t) / double(threads);
-    return static_cast<std::size_t>(std::lower_bound(costs_.begin(), costs_.end(), target) - costs_.begin());
+    const auto above = std::lower_bound(costs_.begin(), costs_.end(), target);
+    const auto at = static_cast<std::size_t>(above - costs_.begin());
+    return at > 0 && target - costs_[at - 1] < *above - target ? at - 1 : at;
   };
   first = thread == 0 ? 0 : bound(thread);
   last = thread + 1 == threads ? network_->units().size() : bound(thread + 1);

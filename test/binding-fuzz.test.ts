@@ -1,0 +1,515 @@
+// The addon takes whatever JavaScript passes: a call succeeds or throws, and the process lives.
+import { afterAll, describe, expect, test } from 'vitest'
+import { errorCodes, KrylovError } from '../src/internal/errors.js'
+import type {
+  NativeDataset,
+  NativeEvent,
+  NativeModel,
+  NativeOptimizerObject,
+  NativePoint,
+  NativeTask,
+  NativeTrainer,
+} from '../src/internal/native.js'
+import { addon } from '../src/internal/native.js'
+import { adam, dataset, layer, tasks, trainOptions, twoHeads } from './support/binding.js'
+import { random } from './support/data.js'
+
+const native = addon()
+const nothing = (): void => undefined
+
+class Planted extends Error {}
+
+type Random = () => number
+const pick = <T>(next: Random, list: readonly T[]): T => list[Math.floor(next() * list.length)] as T
+
+function detached(): Float32Array {
+  const array = new Float32Array(8)
+  structuredClone(array.buffer, { transfer: [array.buffer] })
+  return array
+}
+
+function cyclic(): object {
+  const block: { kind: string; layers: unknown[] } = { kind: 'residual', layers: [] }
+  block.layers.push(block)
+  return block
+}
+
+/** Handles, some disposed, made anew for each use. */
+const handles: readonly (() => unknown)[] = [
+  () => new native.Model(twoHeads(), 'float32', 0),
+  () => new native.Dataset(dataset()),
+  () => new native.Optimizer(adam(), 3, 'float64'),
+  () => new native.Model(twoHeads(), 'float64', 1).trainer(trainOptions()),
+  () => new native.Model(twoHeads(), 'float64', 1).linearize(new native.Dataset(dataset()), tasks(), 0),
+  () => {
+    const handle = new native.Dataset(dataset())
+    handle.dispose()
+    return handle
+  },
+  () => {
+    const handle = new native.Model(twoHeads(), 'float32', 0)
+    handle.dispose()
+    return handle
+  },
+]
+
+const garbage: readonly (() => unknown)[] = [
+  ...[undefined, null, true, Number.NaN, Number.POSITIVE_INFINITY, -1, -0, 0, 0.5, 1, 2, 3, 1e308, 5e-324].map(
+    (value) => () => value,
+  ),
+  ...[2 ** 53, 2 ** 60, -(2 ** 31), 12n, Symbol('s'), '', 'dense', 'constructor', '\0', '\ud800'].map(
+    (value) => () => value,
+  ),
+  () => 'x'.repeat(100_000),
+  () => [],
+  () => [1, [2, [3]]],
+  () => new Array(2 ** 32 - 1),
+  () => ({}),
+  () => Object.create(null),
+  () => ({ kind: 'constant', value: 1 }),
+  () => nothing,
+  () => class {},
+  () => new Date(),
+  () => new Map(),
+  () => Promise.resolve(1),
+  () => new Proxy({}, {}),
+  () => new Proxy([], {}),
+  () => new Proxy(new Float32Array(3), {}),
+  () =>
+    new Proxy(
+      {},
+      {
+        get: () => {
+          throw new Planted()
+        },
+      },
+    ),
+  () => Object.create(new native.Dataset(dataset())),
+  () => new Proxy(new native.Dataset(dataset()), {}),
+  () => new Float32Array(0),
+  () => new Float32Array(3),
+  () => new Float64Array(7).fill(Number.NaN),
+  () => new Uint8Array(5),
+  () => new Uint8ClampedArray(5),
+  () => new Int32Array([-1, 2 ** 30, 0]),
+  () => new Uint32Array([2 ** 32 - 1]),
+  () => new BigInt64Array(2),
+  () => new DataView(new ArrayBuffer(8)),
+  () => new ArrayBuffer(8),
+  () => new Float32Array(new SharedArrayBuffer(32)),
+  () => Buffer.from([1, 2, 3]),
+  detached,
+  cyclic,
+  ...handles,
+]
+
+const pending: Promise<unknown>[] = []
+const runs = { begun: 0, ended: 0 }
+const onEvent = (event: NativeEvent): void => {
+  if (event.type === 'end') runs.ended++
+}
+
+/** Calls, and checks what comes out; returns whether it succeeded. */
+function attempt(label: string, action: () => unknown): boolean {
+  let result: unknown
+  try {
+    result = action()
+  } catch (error) {
+    if (error instanceof Planted) return false
+    if (error instanceof KrylovError) {
+      expect(errorCodes, label).toContain(error.code)
+      expect(error.message, label).toMatch(/^.+: expected .+/s)
+      expect(error.code === 'ERR_NATIVE' ? error.message : '', label).toBe('')
+    } else {
+      // Calls that never reach us: no `new`, a foreign `this`.
+      expect(String(error), label).toMatch(/Illegal invocation|without 'new'|requires 'new'|Class constructor/)
+    }
+    return false
+  }
+  if (typeof result === 'object' && result !== null) {
+    const { promise } = result as { promise?: unknown }
+    if (promise instanceof Promise) {
+      const task = result as NativeTask<unknown>
+      pending.push(task.promise)
+      task.abort()
+    }
+    if (result.constructor?.name === 'Run') {
+      runs.begun++
+      ;(result as { abort(): void }).abort()
+    }
+  }
+  return true
+}
+
+function describeMembers(prototype: object): [string, (self: unknown, args: unknown[]) => unknown][] {
+  return Object.entries(Object.getOwnPropertyDescriptors(prototype)).flatMap(([name, { get, value }]) => {
+    if (name === 'constructor') return []
+    const member = (get ?? value) as (...args: unknown[]) => unknown
+    return [[name, (self: unknown, args: unknown[]) => Reflect.apply(member, self, args)]]
+  })
+}
+
+const members = handles.slice(0, 5).flatMap((make) => {
+  const prototype = Object.getPrototypeOf(make()) as object
+  return describeMembers(prototype).map(([name, call]) => ({
+    name: `${prototype.constructor.name}.${name}`,
+    make,
+    call,
+  }))
+})
+
+const functions = Object.entries(native).filter(
+  (entry): entry is [string, (...args: unknown[]) => unknown] => typeof entry[1] === 'function',
+)
+
+afterAll(async () => {
+  await Promise.all(pending)
+  while (runs.ended < runs.begun) await new Promise((resolve) => setTimeout(resolve, 5))
+})
+
+describe('garbage', () => {
+  const args = (next: Random): unknown[] => Array.from({ length: Math.floor(next() * 7) }, () => pick(next, garbage)())
+
+  test.each(functions.filter(([name]) => name !== 'setErrorClass'))('%s', (name, call) => {
+    const next = random(name.length)
+    for (let round = 0; round < 400; round++) {
+      const list = args(next)
+      attempt(`${name}, round ${round}`, () => Reflect.apply(call, undefined, list))
+      attempt(`new ${name}, round ${round}`, () => Reflect.construct(call, list))
+    }
+  })
+
+  test.each(members)('$name', ({ name, make, call }) => {
+    const next = random(name.length)
+    for (let round = 0; round < 200; round++) {
+      const list = args(next)
+      attempt(`${name}, round ${round}`, () => call(make(), list))
+      attempt(`${name} on anything, round ${round}`, () => call(pick(next, garbage)(), list))
+    }
+  })
+
+  test('classes as constructors of each other', () => {
+    const classes = functions.map(([, value]) => value).filter((value) => /Model|Dataset|Optimizer/.test(value.name))
+    expect(classes).toHaveLength(3)
+    for (const made of classes) {
+      for (const target of classes) {
+        for (const list of [[twoHeads(), 'float32', 0], [dataset()], [adam(), 3, 'float32']]) {
+          let object: unknown
+          attempt('construct', () => {
+            object = Reflect.construct(made, list, target)
+          })
+          for (const { name, call } of members) attempt(name, () => call(object, []))
+        }
+      }
+    }
+  })
+
+  test('objects that only a model makes', () => {
+    const model = new native.Model(twoHeads(), 'float32', 0)
+    const trainer = model.trainer(trainOptions())
+    const point = model.linearize(new native.Dataset(dataset()), tasks(), 0)
+    for (const made of [trainer, point]) {
+      const make = made.constructor as new (...args: unknown[]) => unknown
+      for (const list of [[], [model], [trainer, point]]) {
+        expect(() => new make(...list)).toThrow(expect.objectContaining({ code: 'ERR_STATE' }))
+      }
+    }
+  })
+})
+
+type Call = { readonly name: string; readonly args: () => unknown[]; readonly call: (args: unknown[]) => unknown }
+
+const model = new native.Model(twoHeads(), 'float32', 0)
+const size = model.parameterCount
+const rows = 8
+const out = (): unknown[] => [new Float32Array(rows * 2), new Float32Array(rows)]
+const method =
+  (make: () => object, name: string) =>
+  (args: unknown[]): unknown => {
+    const self = make()
+    return Reflect.apply((self as Record<string, (...args: unknown[]) => unknown>)[name] as () => unknown, self, args)
+  }
+const optimizer = (): NativeOptimizerObject => new native.Optimizer(adam(), 3, 'float32')
+const point = (): NativePoint => model.linearize(new native.Dataset(dataset()), tasks(), 0.1)
+const trainer = (): NativeTrainer => new native.Model(twoHeads(), 'float32', 0).trainer(trainOptions())
+const freshModel = (): NativeModel => new native.Model(twoHeads(), 'float32', 0)
+const batch = (): NativeDataset => new native.Dataset(dataset(rows))
+
+const calls: Call[] = [
+  {
+    name: 'Model',
+    args: () => [twoHeads(), 'float32', 7],
+    call: ([spec, dtype, seed]) => new native.Model(spec as never, dtype as never, seed as never),
+  },
+  { name: 'Dataset', args: () => [dataset()], call: ([spec]) => new native.Dataset(spec as never) },
+  {
+    name: 'Optimizer',
+    args: () => [adam(), 3, 'float64'],
+    call: ([spec, length, dtype]) => new native.Optimizer(spec as never, length as never, dtype as never),
+  },
+  { name: 'getParameters', args: () => [new Float64Array(size)], call: method(() => model, 'getParameters') },
+  { name: 'setParameters', args: () => [new Float32Array(size)], call: method(freshModel, 'setParameters') },
+  {
+    name: 'predict',
+    args: () => [new Uint8Array(rows * 4), rows, 4, 'probability', ['softmax', 'identity'], out()],
+    call: method(() => model, 'predict'),
+  },
+  {
+    name: 'predictAsync',
+    args: () => [batch(), 'raw', ['softmax', 'identity'], 1],
+    call: method(() => model, 'predictAsync'),
+  },
+  { name: 'evaluateAsync', args: () => [batch(), tasks(), 0.1, 0], call: method(() => model, 'evaluateAsync') },
+  {
+    name: 'train',
+    args: () => [batch(), { ...trainOptions(), validation: batch() }, onEvent],
+    // The listener is ours, so that every run is counted.
+    call: ([data, options, listener]) =>
+      method(freshModel, 'train')([data, options, typeof listener === 'function' ? onEvent : listener]),
+  },
+  { name: 'trainer', args: () => [trainOptions()], call: method(freshModel, 'trainer') },
+  { name: 'linearize', args: () => [batch(), tasks(), 0.1], call: method(freshModel, 'linearize') },
+  { name: 'trainer.step', args: () => [batch()], call: method(trainer, 'step') },
+  { name: 'trainer.setState', args: () => [trainer().state()], call: method(trainer, 'setState') },
+  { name: 'point.outputs', args: () => [1], call: method(point, 'outputs') },
+  { name: 'point.gradient', args: () => [new Float32Array(size)], call: method(point, 'gradient') },
+  {
+    name: 'point.perSampleGradients',
+    args: () => [2, 3, new Float32Array(3 * size)],
+    call: method(point, 'perSampleGradients'),
+  },
+  {
+    name: 'point.perSampleGradientNorms',
+    args: () => [new Float64Array(rows)],
+    call: method(point, 'perSampleGradientNorms'),
+  },
+  { name: 'point.jvp', args: () => [new Float32Array(size), out()], call: method(point, 'jvp') },
+  { name: 'point.vjp', args: () => [out(), new Float32Array(size)], call: method(point, 'vjp') },
+  {
+    name: 'optimizer.step',
+    args: () => [new Float32Array(3), new Float32Array(3), new Float32Array(3)],
+    call: method(optimizer, 'step'),
+  },
+  {
+    name: 'optimizer.evaluationPoint',
+    args: () => [new Float32Array(3), new Float32Array(3)],
+    call: method(optimizer, 'evaluationPoint'),
+  },
+  { name: 'optimizer.getState', args: () => ['m', new Float32Array(3)], call: method(optimizer, 'getState') },
+  { name: 'optimizer.setState', args: () => ['v', new Float32Array(3)], call: method(optimizer, 'setState') },
+  {
+    name: 'scheduleValue',
+    args: () => [adam().numbers.learningRate, 5],
+    call: ([schedule, t]) => native.scheduleValue(schedule as never, t as never),
+  },
+  {
+    name: 'permutation',
+    args: () => [1, 2, 10],
+    call: ([seed, epoch, count]) => native.permutation(seed as never, epoch as never, count as never),
+  },
+]
+
+type Place = { readonly holder: Record<string, unknown>; readonly key: string }
+
+/** Every property of the plain objects and arrays within a list of arguments. */
+function places(holder: object): Place[] {
+  return Object.keys(holder).flatMap((key) => {
+    const record = holder as Record<string, unknown>
+    const value = record[key]
+    const plain = Array.isArray(value) || Object.getPrototypeOf(value ?? 0) === Object.prototype
+    return [{ holder: record, key }, ...(plain ? places(value as object) : [])]
+  })
+}
+
+/** Damages an argument: one value replaced, removed, of another type or length, detached, or an accessor. */
+function damage(next: Random, { holder, key }: Place): void {
+  const kind = next()
+  if (kind < 0.1) {
+    Object.defineProperty(holder, key, {
+      configurable: true,
+      enumerable: true,
+      get: () => {
+        throw new Planted()
+      },
+    })
+    return
+  }
+  const value = Object.getOwnPropertyDescriptor(holder, key)?.value as unknown
+  if (ArrayBuffer.isView(value) && !(value instanceof DataView) && kind < 0.5) {
+    const array = value as unknown as Float32Array
+    const count = array.length
+    const swapped = pick(next, [
+      () => new (array.constructor as Float32ArrayConstructor)(count + 1),
+      () => new (array.constructor as Float32ArrayConstructor)(count * 2),
+      () => new Float32Array(new SharedArrayBuffer(4 * count)),
+      () => new Float64Array(count),
+      () => new Float32Array(count),
+      () => new Int32Array(count).fill(-1),
+      detached,
+    ])()
+    Object.defineProperty(holder, key, { configurable: true, enumerable: true, value: swapped })
+  } else if (kind < 0.6) {
+    delete holder[key]
+  } else {
+    Object.defineProperty(holder, key, { configurable: true, enumerable: true, value: pick(next, garbage)() })
+  }
+}
+
+describe('arguments that are nearly right', () => {
+  test.each(calls)('$name takes the undamaged ones', ({ name, args, call }) => {
+    expect(attempt(name, () => call(args()))).toBe(true)
+  })
+
+  test.each(calls)('$name', ({ name, args, call }) => {
+    const next = random(name.length)
+    for (let round = 0; round < 1500; round++) {
+      const list = args()
+      const found = places(list)
+      damage(next, pick(next, found))
+      if (next() < 0.3) damage(next, pick(next, found))
+      attempt(`${name}, round ${round}`, () => call(list))
+    }
+  })
+})
+
+describe('code that runs while arguments are read', () => {
+  /** An array whose first element runs the code when it is read. */
+  const trap = (list: unknown[], code: () => void): unknown[] => {
+    const first = list[0]
+    return Object.defineProperty(list, '0', {
+      get: () => {
+        code()
+        return first
+      },
+    })
+  }
+  const transfer = (array: Float32Array): void => {
+    structuredClone(array.buffer, { transfer: [array.buffer as ArrayBuffer] })
+  }
+  const links = ['identity', 'identity'] as const
+
+  test('inputs detached meanwhile', () => {
+    const inputs = new Float32Array(rows * 4)
+    const outputs = trap(out(), () => transfer(inputs)) as Float32Array[]
+    expect(() => model.predict(inputs, rows, 4, 'raw', [...links], outputs)).toThrow(
+      expect.objectContaining({ code: 'ERR_SHAPE' }),
+    )
+  })
+
+  test('an output detached by another', () => {
+    const [first, second] = out() as [Float32Array, Float32Array]
+    const list = [first, second]
+    Object.defineProperty(list, '1', {
+      get: () => {
+        transfer(first)
+        return second
+      },
+    })
+    expect(() => model.predict(new Float32Array(rows * 4), rows, 4, 'raw', [...links], list)).toThrow(
+      expect.objectContaining({ code: 'ERR_SHAPE' }),
+    )
+  })
+
+  test('a model disposed, or asked again, meanwhile', () => {
+    const inner = freshModel()
+    const list = trap(out(), () => inner.dispose()) as Float32Array[]
+    inner.predict(new Float32Array(rows * 4), rows, 4, 'raw', [...links], list)
+    expect(() => inner.parameterCount).toThrow(expect.objectContaining({ code: 'ERR_STATE' }))
+    const again = trap(out(), () => {
+      model.predict(new Float32Array(4), 1, 4, 'raw', [...links], [new Float32Array(2), new Float32Array(1)])
+    }) as Float32Array[]
+    model.predict(new Float32Array(rows * 4), rows, 4, 'raw', [...links], again)
+  })
+
+  test('a point disposed meanwhile', () => {
+    const made = point()
+    const list = trap(out(), () => made.dispose()) as Float32Array[]
+    expect(() => made.jvp(new Float32Array(size), list)).toThrow(expect.objectContaining({ code: 'ERR_STATE' }))
+  })
+
+  test('the model and the data of a run disposed meanwhile', () => {
+    const inner = freshModel()
+    const data = batch()
+    const options = trainOptions()
+    Object.defineProperty(options, 'epochs', {
+      get: () => {
+        inner.dispose()
+        data.dispose()
+        return 1
+      },
+    })
+    expect(() => inner.train(data, options, onEvent)).toThrow(expect.objectContaining({ code: 'ERR_STATE' }))
+  })
+
+  test('a targets array that grows, data that is detached by a later property', () => {
+    const spec = dataset()
+    Object.defineProperty(spec, 'sampleWeights', {
+      get: () => {
+        transfer(spec.inputs as Float32Array)
+        return null
+      },
+    })
+    expect(() => new native.Dataset(spec)).toThrow(expect.objectContaining({ code: 'ERR_SHAPE' }))
+  })
+})
+
+describe('specs without end', () => {
+  const error = expect.objectContaining({ code: 'ERR_OPTION' })
+  const make = (layers: unknown) => new native.Model({ ...twoHeads(), layers: layers as never }, 'float32', 0)
+
+  test('cyclic and deep', () => {
+    expect(() => make([cyclic()])).toThrow(error)
+    let block: unknown = layer(4)
+    for (let depth = 0; depth < 100; depth++) block = { kind: 'residual', layers: [block] }
+    expect(() => make([block])).toThrow(error)
+    let schedule: unknown = { kind: 'constant', value: 1 }
+    for (let depth = 0; depth < 10_000; depth++) {
+      schedule = { kind: 'warmup', warmupSteps: 1, startFactor: 0, after: schedule }
+    }
+    expect(() => native.scheduleValue(schedule as never, 0)).toThrow(error)
+  })
+
+  test('few objects that stand for many layers', () => {
+    let layers: unknown[] = [layer(4), layer(4)]
+    for (let depth = 0; depth < 50; depth++) {
+      layers = [
+        { kind: 'residual', layers },
+        { kind: 'residual', layers },
+      ]
+    }
+    expect(() => make(layers)).toThrow(error)
+    expect(() => make(new Array(2 ** 32 - 1))).toThrow(error)
+  })
+
+  test('sizes that only overflow could hold', () => {
+    expect(() => make([{ ...layer(4), units: 2 ** 53 }])).toThrow(error)
+    expect(() => new native.Dataset({ ...dataset(), rows: 2 ** 31, columns: 2 ** 33 })).toThrow(
+      expect.objectContaining({ code: 'ERR_SHAPE' }),
+    )
+    expect(() => new native.Optimizer(adam(), 2 ** 53 - 1, 'float32')).toThrow(error)
+    expect(() => native.permutation(0, 0, 2 ** 53 - 1)).toThrow(error)
+  })
+})
+
+describe('the error class', () => {
+  test.each([
+    [
+      'throws',
+      class {
+        constructor() {
+          throw new Planted()
+        }
+      },
+    ],
+    ['is no constructor', nothing],
+    ['makes no errors', class {}],
+  ])('that %s', (_, errorClass) => {
+    try {
+      native.setErrorClass(errorClass as never)
+      expect(() => new native.Dataset(1 as never)).toThrow()
+    } finally {
+      native.setErrorClass(KrylovError as never)
+    }
+    expect(() => new native.Dataset(1 as never)).toThrow(KrylovError)
+  })
+})
