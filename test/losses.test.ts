@@ -91,6 +91,23 @@ describe('values', () => {
       (row, i) =>
         logSum(row) - sumOf(row.map((value, k) => ((k === classes[i] ? 1 - smooth : 0) + smooth / 3) * value)),
     )
+  test('softmaxCrossEntropy, class weights with label smoothing weigh the term of each class', () => {
+    const [weights, smooth] = [[0.5, 2, 3], 0.3]
+    const expected = z.map((row, i) =>
+      sumOf(
+        row.map((value, k) => {
+          const target = (k === classes[i] ? 1 - smooth : 0) + smooth / 3
+          return (weights[k] ?? 1) * target * (logSum(row) - value)
+        }),
+      ),
+    )
+    const options = { labelSmoothing: smooth, classWeights: weights }
+    const found = lossesOf(softmaxCrossEntropy(options), classes)
+    expectClose(found.perSample, expected, 1e-13)
+    // The mean with normalized weights divides by the labels' weights: 3 + 0.5.
+    const normalized = lossesOf(softmaxCrossEntropy({ ...options, normalizeWeights: true }), classes)
+    expectClose([normalized.loss], [sumOf(expected) / 3.5], 1e-13)
+  })
   test('softmaxCrossEntropy', () => {
     expectClose(lossesOf(softmaxCrossEntropy(), classes).perSample, crossEntropy(0), 1e-13)
     expectClose(lossesOf(softmaxCrossEntropy({ labelSmoothing: 0.3 }), classes).perSample, crossEntropy(0.3), 1e-13)

@@ -187,7 +187,7 @@ const model: ReportOptions['model'] = {
   tensors: [
     { name: 'layers.0.weight', shape: [8, 4] },
     { name: 'layers.0.bias', shape: [8] },
-    { name: 'layers.2.layers.0.gain', shape: [8] },
+    { name: 'layers.2.layers.0.weight', shape: [8] },
     { name: 'layers.2.layers.0.bias', shape: [8] },
     { name: 'layers.2.layers.1.weight', shape: [8, 8] },
     { name: 'layers.2.layers.1.bias', shape: [8] },

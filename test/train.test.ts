@@ -29,6 +29,12 @@ const data = classData(300)
 const loss = softmaxCrossEntropy()
 
 describe('a run', () => {
+  test('adam without epsilon leaves weights that have no gradient where they are', async () => {
+    const model = createModel({ inputs: 2, layers: [dense(5, 'relu'), dense(3)], seed: 3 })
+    const history = await train(model, data, { loss, optimizer: adam({ epsilon: 0 }), epochs: 2 })
+    expect(history.reason).toBe('completed')
+    expect(model.parameters.every(Number.isFinite)).toBe(true)
+  })
   test('learns, and tells its epochs', async () => {
     const model = classifier()
     const validation = classData(100, 2)

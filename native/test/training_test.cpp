@@ -270,7 +270,7 @@ TEST_CASE("early stopping waits for its patience and restores the best parameter
     CHECK(log.end.best_epoch == 6);
   }
   SUBCASE("progress below minDelta is none") {
-    options.early_stopping = {0, -1, false, 1, 1e9, true};
+    options.early_stopping = {0, -1, false, 2, 1e9, true};
     options.validation = table.dataset();
     const auto model = make_model<double>(spec);
     Log log;

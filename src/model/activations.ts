@@ -69,7 +69,7 @@ export function leakyRelu(options: LeakyReluOptions = {}): Activation {
 /** x for x >= 0, alpha·(exp(x) - 1) below (Clevert et al. 2015). */
 export function elu(options: EluOptions = {}): Activation {
   checkKnownKeys(options, ['alpha'], 'elu options')
-  const alpha = options.alpha === undefined ? 1 : numberInRange(options.alpha, 'elu alpha', { min: 0 })
+  const alpha = options.alpha === undefined ? 1 : numberInRange(options.alpha, 'elu alpha', { above: 0 })
   return Object.freeze({ kind: 'elu', alpha })
 }
 

@@ -153,8 +153,8 @@ export class Model<D extends DType = DType, H extends string = never> {
    *
    * `raw` gives the last layer's outputs; `probability` applies the link of the loss the model was trained with
    * (softmax, sigmoid or identity; untrained: sigmoid for one output, softmax for more, nothing after a squashing
-   * activation); `class` is the index of the largest output, or for a single output 1 where the probability is at
-   * least 0.5.
+   * activation); `class` is the index of the largest output, or for a single output 1 where the probability is
+   * above 0.5.
    *
    * @param inputs a matrix, nested rows, or one row (an array of `inputs` numbers); bytes are multiplied by inputScale
    * @returns `{ data, shape: [rows, width] }`, an Int32Array for `class`; with heads an object of these

@@ -47,7 +47,7 @@ export type MetricOption =
       readonly k?: number
       /** precision, recall, f1; default `binary` for one output, else `macro`. */
       readonly average?: Average
-      /** accuracy, precision, recall, f1 of independent outputs: the probability from which on it is a yes; default 0.5. */
+      /** accuracy, precision, recall, f1 of independent outputs: the probability above which it is a yes; default 0.5. */
       readonly threshold?: number
     }
 

@@ -25,7 +25,9 @@ void update_adam(const AdamScalars<T>& s, T* w, const T* g, T* m, T* v, T* max_v
       largest = max(second, at.get(max_v));
       at.put(max_v, largest);
     }
-    at.put(w, fnma(step, first / fma(sqrt(largest), root, epsilon), shrink * x));
+    // A weight that never had a gradient stays where it is, also with epsilon 0.
+    const Vec<T> ratio = first / fma(sqrt(largest), root, epsilon);
+    at.put(w, fnma(step, select(eq(first, zero<T>()), zero<T>(), ratio), shrink * x));
   });
 }
 

@@ -75,9 +75,13 @@ Batch<T>::Batch(const Network<T>& network, std::vector<LossSpec> losses, std::in
     head.classes = losses_[h].class_targets;
     head.width = network.heads()[h].width;
     head.ld = round_up(head.width, kPanel<T>);
-    if (head.classes) {
-      head.labels = AlignedBuffer<std::int32_t>(rows);
-    } else {
+    head.expanded = head.classes && losses_[h].label_smoothing > 0 && !losses_[h].class_weights.empty();
+    if (head.expanded) {
+      head.row_loss = losses_[h];
+      head.row_loss.class_targets = false;
+    }
+    if (head.classes) head.labels = AlignedBuffer<std::int32_t>(rows);
+    if (!head.classes || head.expanded) {
       head.targets = AlignedBuffer<T>(rows * static_cast<std::size_t>(head.ld));
     }
     head.weights = AlignedBuffer<double>(rows);
@@ -86,14 +90,17 @@ Batch<T>::Batch(const Network<T>& network, std::vector<LossSpec> losses, std::in
   }
 }
 
-// Sample weight times the label's class weight.
+template <Scalar T>
+double Batch<T>::class_weight(const LossSpec& loss, std::size_t number, std::int64_t row) const noexcept {
+  if (!loss.class_targets || loss.class_weights.empty()) return 1.0;
+  return loss.class_weights[static_cast<std::size_t>(data_->targets()[number].labels[static_cast<std::size_t>(row)])];
+}
+
+// Factor of a row's loss: sample weight times the label's class weight, unless the loss itself has the latter.
 template <Scalar T>
 double Batch<T>::weight_of(const Head& head, const LossSpec& loss, std::size_t number, std::int64_t row) const noexcept {
-  double w = data_->weights() != nullptr ? data_->weights()[row] : 1.0;
-  if (head.classes && !loss.class_weights.empty()) {
-    w *= loss.class_weights[static_cast<std::size_t>(data_->targets()[number].labels[static_cast<std::size_t>(row)])];
-  }
-  return w;
+  const double w = data_->weights() != nullptr ? data_->weights()[row] : 1.0;
+  return head.expanded ? w : w * class_weight(loss, number, row);
 }
 
 template <Scalar T>
@@ -106,11 +113,14 @@ void Batch<T>::select(const Dataset& data, const std::uint32_t* index, std::int6
   for (std::size_t h = 0; h < heads_.size(); ++h) {
     const LossSpec& loss = losses_[h];
     Head& head = heads_[h];
-    head.weighted = data.weights() != nullptr || (head.classes && !loss.class_weights.empty());
+    const bool by_class = head.classes && !loss.class_weights.empty();
+    head.weighted = data.weights() != nullptr || (by_class && !head.expanded);
     head.divisor = loss.sum_reduction ? 1.0 : static_cast<double>(rows);
-    if (!loss.sum_reduction && loss.normalize_weights && head.weighted) {
+    if (!loss.sum_reduction && loss.normalize_weights && (head.weighted || by_class)) {
       double sum = 0;
-      for (std::int64_t r = 0; r < rows; ++r) sum += weight_of(head, loss, h, source(r));
+      for (std::int64_t r = 0; r < rows; ++r) {
+        sum += weight_of(head, loss, h, source(r)) * (head.expanded ? class_weight(loss, h, source(r)) : 1.0);
+      }
       head.divisor = sum > 0 ? sum : 1.0;
     }
   }
@@ -135,6 +145,10 @@ void Batch<T>::load(const Pass<T>& pass, std::int64_t first, std::int64_t count)
     for (std::int64_t r = first; r < first + count; ++r) {
       const auto at = static_cast<std::size_t>(r);
       if (head.classes) head.labels[at] = targets.labels[static_cast<std::size_t>(source(r))];
+      if (head.expanded) {
+        T* row = head.targets.data() + r * head.ld;
+        for (std::int64_t c = 0; c < head.width; ++c) row[c] = c == head.labels[at] ? T(1) : T(0);
+      }
       if (head.weighted) head.weights[at] = weight_of(head, losses_[h], h, source(r));
     }
   }
@@ -148,13 +162,14 @@ bool Batch<T>::evaluate(const Pass<T>& pass, Deltas deltas, std::int64_t first, 
     const int buffer = network_->heads()[h].buffer;
     const std::int64_t ld = network_->buffers()[static_cast<std::size_t>(buffer)].ld;
     LossRows<T> rows{};
-    rows.spec = &losses_[h];
+    const bool classes = head.classes && !head.expanded;
+    rows.spec = head.expanded ? &head.row_loss : &losses_[h];
     rows.outputs = pass.workspace->activation(buffer) + first * ld;
     rows.ldo = ld;
     rows.rows = count;
     rows.columns = head.width;
-    rows.classes = head.classes ? head.labels.data() + first : nullptr;
-    rows.targets = head.classes ? nullptr : head.targets.data() + first * head.ld;
+    rows.classes = classes ? head.labels.data() + first : nullptr;
+    rows.targets = classes ? nullptr : head.targets.data() + first * head.ld;
     rows.ldt = head.ld;
     rows.weights = head.weighted ? head.weights.data() + first : nullptr;
     rows.seed = losses_[h].weight / (deltas == Deltas::kReduced ? head.divisor : 1.0);

@@ -62,6 +62,10 @@ class Batch {
  private:
   struct Head {
     bool classes = false, weighted = false;
+    // Class targets whose terms have weights of their own (class weights with
+    // label smoothing): the loss sees them as rows of probabilities.
+    bool expanded = false;
+    LossSpec row_loss;  // of an expanded head
     std::int64_t width = 0, ld = 0;
     AlignedBuffer<std::int32_t> labels;
     AlignedBuffer<T> targets;
@@ -73,6 +77,7 @@ class Batch {
     return index_ != nullptr ? std::int64_t(index_[row]) : first_row_ + row;
   }
   double weight_of(const Head& head, const LossSpec& loss, std::size_t number, std::int64_t row) const noexcept;
+  double class_weight(const LossSpec& loss, std::size_t number, std::int64_t row) const noexcept;
 
   const Network<T>* network_;
   std::vector<LossSpec> losses_;

@@ -107,6 +107,7 @@ class StepTrainer final : public Trainer<T> {
     result.finite = engine_->losses_finite() && engine_->not_finite_unit() < 0;
     if (engine_->losses_finite()) engine_->end();
     result.updates = engine_->step();
+    result.head_losses.clear();
     result.sample_losses.assign(static_cast<std::size_t>(batch.rows()), 0.0);
     for (std::size_t h = 0; h < batch.losses().size(); ++h) {
       result.head_losses.push_back(batch.head_loss(h));
