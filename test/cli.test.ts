@@ -273,8 +273,12 @@ describe('Ctrl-C', () => {
   ] as const)('%s ends a run and leaves a usable model, checkpoint and report', async (signal, expected) => {
     const name = signal.toLowerCase()
     const { child, result } = start(['train', endless(name, 100_000_000)])
+    // Once: a second signal is how a user ends the program without waiting for it.
+    let sent = false
     child.stderr?.on('data', (text: string) => {
-      if (text.includes('epoch ')) child.kill(signal)
+      if (sent || !text.includes('epoch ')) return
+      sent = true
+      child.kill(signal)
     })
     const { code, stdout } = await result
     expect(code).toBe(expected)
