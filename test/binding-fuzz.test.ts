@@ -11,7 +11,7 @@ import type {
   NativeTrainer,
 } from '../src/internal/native.js'
 import { addon } from '../src/internal/native.js'
-import { adam, dataset, layer, tasks, trainOptions, twoHeads } from './support/binding.js'
+import { adam, cyclic, dataset, tasks, trainOptions, twoHeads } from './support/binding.js'
 import { random } from './support/data.js'
 
 const native = addon()
@@ -26,12 +26,6 @@ function detached(): Float32Array {
   const array = new Float32Array(8)
   structuredClone(array.buffer, { transfer: [array.buffer] })
   return array
-}
-
-function cyclic(): object {
-  const block: { kind: string; layers: unknown[] } = { kind: 'residual', layers: [] }
-  block.layers.push(block)
-  return block
 }
 
 /** Handles, some disposed, made anew for each use. */
@@ -369,147 +363,5 @@ describe('arguments that are nearly right', () => {
       if (next() < 0.3) damage(next, pick(next, found))
       attempt(`${name}, round ${round}`, () => call(list))
     }
-  })
-})
-
-describe('code that runs while arguments are read', () => {
-  /** An array whose first element runs the code when it is read. */
-  const trap = (list: unknown[], code: () => void): unknown[] => {
-    const first = list[0]
-    return Object.defineProperty(list, '0', {
-      get: () => {
-        code()
-        return first
-      },
-    })
-  }
-  const transfer = (array: Float32Array): void => {
-    structuredClone(array.buffer, { transfer: [array.buffer as ArrayBuffer] })
-  }
-  const links = ['identity', 'identity'] as const
-
-  test('inputs detached meanwhile', () => {
-    const inputs = new Float32Array(rows * 4)
-    const outputs = trap(out(), () => transfer(inputs)) as Float32Array[]
-    expect(() => model.predict(inputs, rows, 4, 'raw', [...links], outputs)).toThrow(
-      expect.objectContaining({ code: 'ERR_SHAPE' }),
-    )
-  })
-
-  test('an output detached by another', () => {
-    const [first, second] = out() as [Float32Array, Float32Array]
-    const list = [first, second]
-    Object.defineProperty(list, '1', {
-      get: () => {
-        transfer(first)
-        return second
-      },
-    })
-    expect(() => model.predict(new Float32Array(rows * 4), rows, 4, 'raw', [...links], list)).toThrow(
-      expect.objectContaining({ code: 'ERR_SHAPE' }),
-    )
-  })
-
-  test('a model disposed, or asked again, meanwhile', () => {
-    const inner = freshModel()
-    const list = trap(out(), () => inner.dispose()) as Float32Array[]
-    inner.predict(new Float32Array(rows * 4), rows, 4, 'raw', [...links], list)
-    expect(() => inner.parameterCount).toThrow(expect.objectContaining({ code: 'ERR_STATE' }))
-    const again = trap(out(), () => {
-      model.predict(new Float32Array(4), 1, 4, 'raw', [...links], [new Float32Array(2), new Float32Array(1)])
-    }) as Float32Array[]
-    model.predict(new Float32Array(rows * 4), rows, 4, 'raw', [...links], again)
-  })
-
-  test('a point disposed meanwhile', () => {
-    const made = point()
-    const list = trap(out(), () => made.dispose()) as Float32Array[]
-    expect(() => made.jvp(new Float32Array(size), list)).toThrow(expect.objectContaining({ code: 'ERR_STATE' }))
-  })
-
-  test('the model and the data of a run disposed meanwhile', () => {
-    const inner = freshModel()
-    const data = batch()
-    const options = trainOptions()
-    Object.defineProperty(options, 'epochs', {
-      get: () => {
-        inner.dispose()
-        data.dispose()
-        return 1
-      },
-    })
-    expect(() => inner.train(data, options, onEvent)).toThrow(expect.objectContaining({ code: 'ERR_STATE' }))
-  })
-
-  test('a targets array that grows, data that is detached by a later property', () => {
-    const spec = dataset()
-    Object.defineProperty(spec, 'sampleWeights', {
-      get: () => {
-        transfer(spec.inputs as Float32Array)
-        return null
-      },
-    })
-    expect(() => new native.Dataset(spec)).toThrow(expect.objectContaining({ code: 'ERR_SHAPE' }))
-  })
-})
-
-describe('specs without end', () => {
-  const error = expect.objectContaining({ code: 'ERR_OPTION' })
-  const make = (layers: unknown) => new native.Model({ ...twoHeads(), layers: layers as never }, 'float32', 0)
-
-  test('cyclic and deep', () => {
-    expect(() => make([cyclic()])).toThrow(error)
-    let block: unknown = layer(4)
-    for (let depth = 0; depth < 100; depth++) block = { kind: 'residual', layers: [block] }
-    expect(() => make([block])).toThrow(error)
-    let schedule: unknown = { kind: 'constant', value: 1 }
-    for (let depth = 0; depth < 10_000; depth++) {
-      schedule = { kind: 'warmup', warmupSteps: 1, startFactor: 0, after: schedule }
-    }
-    expect(() => native.scheduleValue(schedule as never, 0)).toThrow(error)
-  })
-
-  test('few objects that stand for many layers', () => {
-    let layers: unknown[] = [layer(4), layer(4)]
-    for (let depth = 0; depth < 50; depth++) {
-      layers = [
-        { kind: 'residual', layers },
-        { kind: 'residual', layers },
-      ]
-    }
-    expect(() => make(layers)).toThrow(error)
-    expect(() => make(new Array(2 ** 32 - 1))).toThrow(error)
-  })
-
-  test('sizes that only overflow could hold', () => {
-    expect(() => make([{ ...layer(4), units: 2 ** 53 }])).toThrow(error)
-    expect(() => new native.Dataset({ ...dataset(), rows: 2 ** 31, columns: 2 ** 33 })).toThrow(
-      expect.objectContaining({ code: 'ERR_SHAPE' }),
-    )
-    expect(() => new native.Optimizer(adam(), 2 ** 53 - 1, 'float32')).toThrow(error)
-    expect(() => native.permutation(0, 0, 2 ** 53 - 1)).toThrow(error)
-  })
-})
-
-describe('the error class', () => {
-  test.each([
-    [
-      'throws',
-      class {
-        constructor() {
-          throw new Planted()
-        }
-      },
-    ],
-    ['is no constructor', nothing],
-    ['makes no errors', class {}],
-  ])('that %s', (_, errorClass) => {
-    try {
-      native.setErrorClass(errorClass as never)
-      expect(() => new native.Dataset(1 as never)).toThrow()
-    } finally {
-      native.setErrorClass(KrylovError as never)
-    }
-    expect(() => new native.Dataset(1 as never)).toThrow(KrylovError)
   })
 })

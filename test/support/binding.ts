@@ -116,3 +116,10 @@ export function trainOptions(): NativeTrainOptions {
     state: null,
   }
 }
+
+/** A block that contains itself. */
+export function cyclic(): object {
+  const block: { kind: string; layers: unknown[] } = { kind: 'residual', layers: [] }
+  block.layers.push(block)
+  return block
+}

@@ -115,13 +115,12 @@ void Batch<T>::select(const Dataset& data, const std::uint32_t* index, std::int6
     Head& head = heads_[h];
     const bool by_class = head.classes && !loss.class_weights.empty();
     head.weighted = data.weights() != nullptr || (by_class && !head.expanded);
-    head.divisor = loss.sum_reduction ? 1.0 : static_cast<double>(rows);
+    head.mass = loss.sum_reduction ? 1.0 : static_cast<double>(rows);
     if (!loss.sum_reduction && loss.normalize_weights && (head.weighted || by_class)) {
-      double sum = 0;
+      head.mass = 0;
       for (std::int64_t r = 0; r < rows; ++r) {
-        sum += weight_of(head, loss, h, source(r)) * (head.expanded ? class_weight(loss, h, source(r)) : 1.0);
+        head.mass += weight_of(head, loss, h, source(r)) * (head.expanded ? class_weight(loss, h, source(r)) : 1.0);
       }
-      head.divisor = sum > 0 ? sum : 1.0;
     }
   }
 }
@@ -172,7 +171,7 @@ bool Batch<T>::evaluate(const Pass<T>& pass, Deltas deltas, std::int64_t first, 
     rows.targets = classes ? nullptr : head.targets.data() + first * head.ld;
     rows.ldt = head.ld;
     rows.weights = head.weighted ? head.weights.data() + first : nullptr;
-    rows.seed = losses_[h].weight / (deltas == Deltas::kReduced ? head.divisor : 1.0);
+    rows.seed = losses_[h].weight / (deltas == Deltas::kReduced ? divisor(h) : 1.0);
     rows.losses = head.losses.data() + first;
     if (deltas != Deltas::kNone) {
       rows.delta = pass.workspace->delta(buffer) + first * ld;
@@ -191,7 +190,7 @@ std::span<const double> Batch<T>::sample_losses(std::size_t head) const noexcept
 
 template <Scalar T>
 double Batch<T>::head_loss(std::size_t head) const noexcept {
-  return sum_in_order(sample_losses(head)) / heads_[head].divisor;
+  return sum_in_order(sample_losses(head)) / divisor(head);
 }
 
 template <Scalar T>

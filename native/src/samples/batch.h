@@ -52,7 +52,10 @@ class Batch {
   double head_loss(std::size_t head) const noexcept;   // reduced, without the head's weight
   double loss() const noexcept;                        // sum over heads of weight times loss
   // What head_loss divides by, and the factor of the head's deltas.
-  double divisor(std::size_t head) const noexcept { return heads_[head].divisor; }
+  double divisor(std::size_t head) const noexcept { return heads_[head].mass > 0 ? heads_[head].mass : 1.0; }
+  // Rows, or the sum of the weights where those normalise; 0 where all of these are. A mean over several batches
+  // divides by the sum of this.
+  double mass(std::size_t head) const noexcept { return heads_[head].mass; }
   std::span<const double> sample_losses(std::size_t head) const noexcept;  // weighted
   const std::int32_t* labels(std::size_t head) const noexcept;
   const T* targets(std::size_t head) const noexcept;
@@ -71,7 +74,7 @@ class Batch {
     AlignedBuffer<T> targets;
     AlignedBuffer<double> weights;
     AlignedBuffer<double> losses;
-    double divisor = 1;
+    double mass = 1;
   };
   std::int64_t source(std::int64_t row) const noexcept {
     return index_ != nullptr ? std::int64_t(index_[row]) : first_row_ + row;

@@ -86,7 +86,7 @@ template <Scalar T>
 void Evaluator<T>::add_chunk() noexcept {
   for (std::size_t h = 0; h < tasks_.size(); ++h) {
     loss_sums_[h] += sum_in_order(batch_.sample_losses(h));
-    divisors_[h] += tasks_[h].loss.sum_reduction ? 0.0 : batch_.divisor(h);
+    divisors_[h] += tasks_[h].loss.sum_reduction ? 0.0 : batch_.mass(h);
     const int buffer = network_->heads()[h].buffer;
     const std::int64_t ld = network_->buffers()[static_cast<std::size_t>(buffer)].ld;
     for (MetricAccumulator& metric : metrics_[h]) {

@@ -37,7 +37,8 @@ class Run final : public TrainingRun {
 
   Status prepare() {
     const Network<T>& network = model_->network();
-    if (sampler_.count() < 1) return Status::error(ErrorCode::kShape, "data", "at least one row to train on");
+    const bool none = options_.has_rows && options_.rows.empty();
+    if (none || sampler_.count() < 1) return Status::error(ErrorCode::kShape, "data", "at least one row to train on");
     if (options_.batch_size < 1) return Status::error(ErrorCode::kOption, "batchSize", "at least 1", options_.batch_size);
     options_.batch_size = std::min(options_.batch_size, sampler_.count());
     if (Status s = StepEngine<T>::create(network, options_, options_.batch_size, engine_); !s.ok()) return s;
