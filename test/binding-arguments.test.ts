@@ -256,10 +256,13 @@ describe('busy and disposed', () => {
   })
 
   test('an aborted task settles with null', async () => {
-    const task = model.evaluateAsync(new native.Dataset(dataset(20_000)), tasks(), 0, 1)
-    task.abort()
-    expect(await task.promise).toBeNull()
-    task.abort()
+    const data = new native.Dataset(dataset(100_000))
+    // The last of a queue, so that it cannot be over before it is aborted.
+    const queue = Array.from({ length: 5 }, () => model.evaluateAsync(data, tasks(), 0, 1))
+    for (const task of queue.reverse()) task.abort()
+    expect(await queue[0]?.promise).toBeNull()
+    await Promise.all(queue.map(({ promise }) => promise))
+    queue[0]?.abort()
   })
 })
 

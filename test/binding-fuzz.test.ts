@@ -166,7 +166,7 @@ describe('garbage', () => {
 
   test.each(functions.filter(([name]) => name !== 'setErrorClass'))('%s', (name, call) => {
     const next = random(name.length)
-    for (let round = 0; round < 400; round++) {
+    for (let round = 0; round < 300; round++) {
       const list = args(next)
       attempt(`${name}, round ${round}`, () => Reflect.apply(call, undefined, list))
       attempt(`new ${name}, round ${round}`, () => Reflect.construct(call, list))
@@ -356,7 +356,7 @@ describe('arguments that are nearly right', () => {
 
   test.each(calls)('$name', ({ name, args, call }) => {
     const next = random(name.length)
-    for (let round = 0; round < 1500; round++) {
+    for (let round = 0; round < 1200; round++) {
       const list = args()
       const found = places(list)
       damage(next, pick(next, found))

@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <new>
 #include <span>
@@ -20,10 +22,10 @@ void* counted(std::size_t size, std::size_t alignment) {
   calls.fetch_add(1, std::memory_order_relaxed);
   if (size == 0) size = 1;
   // A multiple of the alignment, as aligned_alloc wants it.
-  void* block = alignment <= alignof(std::max_align_t)
-                    ? std::malloc(size)
-                    : size > SIZE_MAX - alignment ? nullptr
-                                                  : std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+  void* block = alignment <= alignof(std::max_align_t) ? std::malloc(size)
+                : size > SIZE_MAX - alignment
+                    ? nullptr
+                    : std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
   return block;
 }
 
@@ -35,15 +37,31 @@ void* counted_or_throw(std::size_t size, std::size_t alignment) {
 
 }  // namespace
 
-// All forms call these: the standard's array, nothrow and sized ones do by default.
+// Every form, since a sanitizer replaces those that are left out with forms of its own.
 void* operator new(std::size_t size) { return counted_or_throw(size, 1); }
-void* operator new(std::size_t size, std::align_val_t alignment) {
-  return counted_or_throw(size, static_cast<std::size_t>(alignment));
+void* operator new[](std::size_t size) { return counted_or_throw(size, 1); }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return counted(size, 1); }
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return counted(size, 1); }
+void* operator new(std::size_t size, std::align_val_t at) { return counted_or_throw(size, std::size_t(at)); }
+void* operator new[](std::size_t size, std::align_val_t at) { return counted_or_throw(size, std::size_t(at)); }
+void* operator new(std::size_t size, std::align_val_t at, const std::nothrow_t&) noexcept {
+  return counted(size, std::size_t(at));
+}
+void* operator new[](std::size_t size, std::align_val_t at, const std::nothrow_t&) noexcept {
+  return counted(size, std::size_t(at));
 }
 void operator delete(void* block) noexcept { std::free(block); }
+void operator delete[](void* block) noexcept { std::free(block); }
 void operator delete(void* block, std::size_t) noexcept { std::free(block); }
+void operator delete[](void* block, std::size_t) noexcept { std::free(block); }
 void operator delete(void* block, std::align_val_t) noexcept { std::free(block); }
+void operator delete[](void* block, std::align_val_t) noexcept { std::free(block); }
 void operator delete(void* block, std::size_t, std::align_val_t) noexcept { std::free(block); }
+void operator delete[](void* block, std::size_t, std::align_val_t) noexcept { std::free(block); }
+void operator delete(void* block, const std::nothrow_t&) noexcept { std::free(block); }
+void operator delete[](void* block, const std::nothrow_t&) noexcept { std::free(block); }
+void operator delete(void* block, std::align_val_t, const std::nothrow_t&) noexcept { std::free(block); }
+void operator delete[](void* block, std::align_val_t, const std::nothrow_t&) noexcept { std::free(block); }
 
 namespace krylov {
 namespace {
@@ -59,7 +77,8 @@ TEST_CASE("allocations are counted") {
   CHECK(numbers.size() == buffer.size());
 }
 
-const OptimizerSpec kRules[] = {test::sgd(0.01, 0.9), test::classical_momentum(0.01, 0.9, "lookahead"), test::adam(0.01)};
+const OptimizerSpec kRules[] = {test::sgd(0.01, 0.9), test::classical_momentum(0.01, 0.9, "lookahead"),
+                                test::adam(0.01)};
 
 // From the tenth step on, over the ends of slices and epochs.
 TEST_CASE_TEMPLATE("steps of a run do not allocate", T, float, double) {

@@ -15,7 +15,8 @@ namespace {
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-void check_error(const Status& status, ErrorCode code, const std::string& argument, std::vector<std::int64_t> received = {}) {
+void check_error(const Status& status, ErrorCode code, const std::string& argument,
+                 std::vector<std::int64_t> received = {}) {
   CHECK(status.code == code);
   CHECK(std::string(status.argument) == argument);
   CHECK(std::string(status.expected) != "");
@@ -24,7 +25,8 @@ void check_error(const Status& status, ErrorCode code, const std::string& argume
 }
 
 template <class S>
-Status create(const std::vector<S>& values, DType dtype, std::int64_t rows, std::int64_t columns, std::unique_ptr<Dataset>& out) {
+Status create(const std::vector<S>& values, DType dtype, std::int64_t rows, std::int64_t columns,
+              std::unique_ptr<Dataset>& out) {
   return Dataset::create(values.data(), dtype, values.size() * sizeof(S), rows, columns, out);
 }
 
@@ -65,9 +67,11 @@ TEST_CASE("inputs of the wrong type, shape or value are refused") {
   // Products of these would overflow.
   check_error(create(six, DType::kFloat32, std::int64_t(1) << 32, 3, data), ErrorCode::kShape, "inputs");
   check_error(create(six, DType::kFloat32, 1, (std::int64_t(1) << 24) + 1, data), ErrorCode::kShape, "inputs");
-  check_error(create(six, DType::kFloat32, std::numeric_limits<std::int64_t>::max(), std::numeric_limits<std::int64_t>::max(), data),
+  check_error(create(six, DType::kFloat32, std::numeric_limits<std::int64_t>::max(),
+                     std::numeric_limits<std::int64_t>::max(), data),
               ErrorCode::kShape, "inputs");
-  check_error(create(six, DType::kFloat32, (std::int64_t(1) << 32) - 1, std::int64_t(1) << 24, data), ErrorCode::kShape, "inputs");
+  check_error(create(six, DType::kFloat32, (std::int64_t(1) << 32) - 1, std::int64_t(1) << 24, data), ErrorCode::kShape,
+              "inputs");
   for (const double bad : {kNaN, kInfinity, -kInfinity}) {
     std::vector<float> floats(6, 1.0f);
     floats[4] = static_cast<float>(bad);

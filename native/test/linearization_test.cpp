@@ -75,8 +75,8 @@ std::vector<PointCase> point_cases() {
 }
 
 template <Scalar T>
-std::unique_ptr<Linearization<T>> linearise(const Model<T>& model, const Dataset& data, const std::vector<LossSpec>& losses,
-                                            double l2) {
+std::unique_ptr<Linearization<T>> linearise(const Model<T>& model, const Dataset& data,
+                                            const std::vector<LossSpec>& losses, double l2) {
   std::unique_ptr<Linearization<T>> point;
   REQUIRE(Linearization<T>::create(model, data, losses, l2, point).ok());
   return point;
@@ -139,8 +139,9 @@ TEST_CASE("gradients and tangents equal four-point differences") {
       point->jvp(v, tangent.out);
       for (std::size_t k = 0; k < tangent.rows.size(); ++k) {
         for (std::size_t i = 0; i < tangent.rows[k].size(); ++i) {
-          const double moved = (8 * (outputs[0].rows[k][i] - outputs[1].rows[k][i]) -
-                                (outputs[2].rows[k][i] - outputs[3].rows[k][i])) / (12 * h);
+          const double moved =
+              (8 * (outputs[0].rows[k][i] - outputs[1].rows[k][i]) - (outputs[2].rows[k][i] - outputs[3].rows[k][i])) /
+              (12 * h);
           comparison.within(std::int64_t(k), std::int64_t(i), tangent.rows[k][i], moved, 1e-8);
         }
       }
@@ -174,7 +175,8 @@ TEST_CASE_TEMPLATE("u' J v equals v' J' u, and J' leaves the point as it was", T
     std::vector<T> jtu(count), again(count);
     point->vjp(u.in, jtu);
     // Both sides round as many products as there are parameters, at worst.
-    CHECK(std::abs(left - dot(v, jtu)) <= test::gamma<T>(std::int64_t(count)) * (size + std::sqrt(dot(v, v) * dot(jtu, jtu))));
+    CHECK(std::abs(left - dot(v, jtu)) <=
+          test::gamma<T>(std::int64_t(count)) * (size + std::sqrt(dot(v, v) * dot(jtu, jtu))));
     CHECK((gradient_of(*point) == g));
     point->vjp(u.in, again);
     CHECK((again == jtu));
@@ -252,7 +254,8 @@ TEST_CASE_TEMPLATE("gradients are made of the samples' and of the heads' own", T
       squares += w[i] * w[i];
       const double expected = sum[i] + c.l2 * w[i];
       // Deltas that carry another divisor are rounded on their way through every layer.
-      comparison.within(0, std::int64_t(i), double(g[i]), expected, test::gamma<T>(60) * (size[i] + std::abs(c.l2 * w[i]) + 1));
+      comparison.within(0, std::int64_t(i), double(g[i]), expected,
+                        test::gamma<T>(60) * (size[i] + std::abs(c.l2 * w[i]) + 1));
     }
     comparison.check(c.name);
     CHECK(point->loss() == doctest::Approx(loss + 0.5 * c.l2 * squares).epsilon(1e-12));
@@ -283,7 +286,8 @@ TEST_CASE_TEMPLATE("a training step goes down the linearised gradient", T, float
     const Values after = parameters_of(*model);
     Comparison comparison;
     for (std::size_t i = 0; i < g.size(); ++i) {
-      comparison.within(0, std::int64_t(i), before[i] - after[i], double(g[i]), test::gamma<T>(60) * (1 + std::abs(before[i])));
+      comparison.within(0, std::int64_t(i), before[i] - after[i], double(g[i]),
+                        test::gamma<T>(60) * (1 + std::abs(before[i])));
     }
     comparison.check(c.name);
   }

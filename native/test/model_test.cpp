@@ -48,12 +48,17 @@ TEST_CASE_TEMPLATE("specs that make no network are refused", T, float, double) {
        [](auto& s) { s.layers.push_back(test::layer_norm()), s.layers.back().epsilon = 0; }},
       {"epsilon of NaN", ErrorCode::kOption, "epsilon",
        [=](auto& s) { s.layers.push_back(test::layer_norm()), s.layers.back().epsilon = nan; }},
-      {"negative slope", ErrorCode::kOption, "activation", [](auto& s) { s.layers[0].activation = {Activation::kLeakyRelu, -1}; }},
-      {"elu without alpha", ErrorCode::kOption, "activation", [](auto& s) { s.layers[0].activation = {Activation::kElu, 0}; }},
-      {"softplus without beta", ErrorCode::kOption, "activation", [](auto& s) { s.layers[0].activation = {Activation::kSoftplus, 0}; }},
+      {"negative slope", ErrorCode::kOption, "activation",
+       [](auto& s) { s.layers[0].activation = {Activation::kLeakyRelu, -1}; }},
+      {"elu without alpha", ErrorCode::kOption, "activation",
+       [](auto& s) { s.layers[0].activation = {Activation::kElu, 0}; }},
+      {"softplus without beta", ErrorCode::kOption, "activation",
+       [](auto& s) { s.layers[0].activation = {Activation::kSoftplus, 0}; }},
       {"empty block", ErrorCode::kOption, "residual", [](auto& s) { s.layers.push_back(test::residual({})); }},
-      {"block of another width", ErrorCode::kShape, "residual", [](auto& s) { s.layers.push_back(test::residual({dense(4)})); }},
-      {"wrong layer in a block", ErrorCode::kShape, "units", [](auto& s) { s.layers.push_back(test::residual({dense(0), dense(5)})); }},
+      {"block of another width", ErrorCode::kShape, "residual",
+       [](auto& s) { s.layers.push_back(test::residual({dense(4)})); }},
+      {"wrong layer in a block", ErrorCode::kShape, "units",
+       [](auto& s) { s.layers.push_back(test::residual({dense(0), dense(5)})); }},
       {"empty head", ErrorCode::kOption, "heads", [](auto& s) { s.heads = {{"a", {dense(2)}}, {"b", {}}}; }},
       {"wrong layer in a head", ErrorCode::kShape, "units", [](auto& s) { s.heads = {{"a", {dense(-2)}}}; }},
   };
@@ -133,7 +138,8 @@ TEST_CASE_TEMPLATE("predict gives every row its bits, in every form", T, float, 
     for (int c = 0; c < 5; ++c) {
       comparison.equal(r, c, double(one[0][std::size_t(c)]), double(z[c]));
       sum += double(probability[0][std::size_t(r * 5 + c)]);
-      if (double(probability[0][std::size_t(r * 5 + c)]) > largest) largest = double(probability[0][std::size_t(r * 5 + c)]), best = c;
+      if (double(probability[0][std::size_t(r * 5 + c)]) > largest)
+        largest = double(probability[0][std::size_t(r * 5 + c)]), best = c;
     }
     double exponentials = 0;
     for (int c = 0; c < 5; ++c) exponentials += std::exp(double(z[c] - z[best]));
@@ -141,7 +147,8 @@ TEST_CASE_TEMPLATE("predict gives every row its bits, in every form", T, float, 
     comparison.within(r, -2, largest, 1 / exponentials, 8 * double(std::numeric_limits<T>::epsilon()));
     comparison.equal(r, -3, classes[0][at], best);
     const double flag = double(raw[1][at]), share = double(raw[2][at]);
-    comparison.within(r, -4, double(probability[1][at]), 1 / (1 + std::exp(-flag)), 4 * double(std::numeric_limits<T>::epsilon()));
+    comparison.within(r, -4, double(probability[1][at]), 1 / (1 + std::exp(-flag)),
+                      4 * double(std::numeric_limits<T>::epsilon()));
     comparison.equal(r, -5, classes[1][at], flag > 0);
     comparison.equal(r, -6, double(probability[2][at]), share);
     comparison.equal(r, -7, classes[2][at], share > 0.5);
@@ -170,9 +177,7 @@ TEST_CASE_TEMPLATE("bytes are scaled by the spec's factor, other types are not",
 // A job's end, waited for.
 struct Done {
   test::Log log;
-  static void call(void* self) {
-    test::Recorder(static_cast<Done*>(self)->log).on_end({});
-  }
+  static void call(void* self) { test::Recorder(static_cast<Done*>(self)->log).on_end({}); }
 };
 
 TEST_CASE_TEMPLATE("prediction jobs give the bits of predict for any number of threads", T, float, double) {
@@ -189,7 +194,9 @@ TEST_CASE_TEMPLATE("prediction jobs give the bits of predict for any number of t
     REQUIRE(useful_threads(model->network().forward_cost() * 1100, 1100, threads) == threads);
     Done done;
     std::shared_ptr<PredictionJob<T>> job;
-    REQUIRE(create_prediction<T>(model, table.dataset(), Output::kProbability, {Link::kSoftmax}, threads, &Done::call, &done, job).ok());
+    REQUIRE(create_prediction<T>(model, table.dataset(), Output::kProbability, {Link::kSoftmax}, threads, &Done::call,
+                                 &done, job)
+                .ok());
     ComputeThread::instance().submit(job);
     done.log.wait();
     CHECK_FALSE(job->aborted());
@@ -198,15 +205,18 @@ TEST_CASE_TEMPLATE("prediction jobs give the bits of predict for any number of t
   }
   Done done;
   std::shared_ptr<PredictionJob<T>> job;
-  REQUIRE(create_prediction<T>(model, table.dataset(), Output::kRaw, {Link::kIdentity}, 1, &Done::call, &done, job).ok());
+  REQUIRE(
+      create_prediction<T>(model, table.dataset(), Output::kRaw, {Link::kIdentity}, 1, &Done::call, &done, job).ok());
   job->abort();
   ComputeThread::instance().submit(job);
   done.log.wait();
   CHECK(job->aborted());
   job = nullptr;
-  CHECK(create_prediction<T>(model, test::random_table(3, 41, {}, 1).dataset(), Output::kRaw, {Link::kIdentity}, 1, &Done::call,
-                             &done, job).code == ErrorCode::kShape);
-  CHECK(create_prediction<T>(model, table.dataset(), Output::kRaw, {}, 1, &Done::call, &done, job).code == ErrorCode::kShape);
+  CHECK(create_prediction<T>(model, test::random_table(3, 41, {}, 1).dataset(), Output::kRaw, {Link::kIdentity}, 1,
+                             &Done::call, &done, job)
+            .code == ErrorCode::kShape);
+  CHECK(create_prediction<T>(model, table.dataset(), Output::kRaw, {}, 1, &Done::call, &done, job).code ==
+        ErrorCode::kShape);
   CHECK(job == nullptr);
 }
 
@@ -252,10 +262,12 @@ TEST_CASE_TEMPLATE("evaluation equals sums over predictions for any number of th
     CHECK(mean.loss == doctest::Approx(sum / 1100).epsilon(tolerance));
     CHECK(mean.heads[0].loss == mean.loss);
     CHECK(mean.heads[0].metrics[0] == doctest::Approx(sum / weights).epsilon(tolerance));
-    CHECK(evaluate<T>(model, table.dataset(), task, 0.5, threads).loss == doctest::Approx(sum / 1100 + 0.25 * squares).epsilon(tolerance));
+    CHECK(evaluate<T>(model, table.dataset(), task, 0.5, threads).loss ==
+          doctest::Approx(sum / 1100 + 0.25 * squares).epsilon(tolerance));
     CHECK(evaluate<T>(model, table.dataset(), task, 0, 1).loss == mean.loss);
     task.loss.normalize_weights = true;
-    CHECK(evaluate<T>(model, table.dataset(), task, 0, threads).loss == doctest::Approx(sum / weights).epsilon(tolerance));
+    CHECK(evaluate<T>(model, table.dataset(), task, 0, threads).loss ==
+          doctest::Approx(sum / weights).epsilon(tolerance));
   }
   CHECK(std::isnan(evaluate<T>(model, table.dataset(0, 0), task, 0, 1).loss));
 }
@@ -279,38 +291,59 @@ TEST_CASE("runs and trainers refuse what does not fit") {
   const WrongRun cases[] = {
       {"no loss", ErrorCode::kOption, "loss", [](auto& s) { s.options.tasks.clear(); }},
       {"two losses", ErrorCode::kOption, "loss", [](auto& s) { s.options.tasks.push_back(s.options.tasks[0]); }},
-      {"logits of a squashed output", ErrorCode::kOption, "loss", [](auto& s) { s.spec.layers.back().activation.kind = Activation::kSigmoid; }},
-      {"labels for a regression", ErrorCode::kOption, "loss", [](auto& s) { s.options.tasks[0].loss.kind = Loss::kHuber; }},
-      {"class weights", ErrorCode::kShape, "classWeights", [](auto& s) { s.options.tasks[0].loss.class_weights = {1, 2}; }},
+      {"logits of a squashed output", ErrorCode::kOption, "loss",
+       [](auto& s) { s.spec.layers.back().activation.kind = Activation::kSigmoid; }},
+      {"labels for a regression", ErrorCode::kOption, "loss",
+       [](auto& s) { s.options.tasks[0].loss.kind = Loss::kHuber; }},
+      {"class weights", ErrorCode::kShape, "classWeights",
+       [](auto& s) { s.options.tasks[0].loss.class_weights = {1, 2}; }},
       {"unknown rule", ErrorCode::kOption, "optimizer.kind", [](auto& s) { s.options.optimizer.kind = "adamm"; }},
       {"missing option", ErrorCode::kOption, "learningRate", [](auto& s) { s.options.optimizer.numbers.clear(); }},
       {"state without its arrays", ErrorCode::kState, "state.optimizer", [](auto& s) { s.options.has_state = true; }},
       {"state of another size", ErrorCode::kShape, "state.optimizer",
-       [](auto& s) { s.options.has_state = true, s.options.state.names = {"momentum"}, s.options.state.arrays = {{1, 2, 3}}; }},
+       [](auto& s) {
+         s.options.has_state = true, s.options.state.names = {"momentum"}, s.options.state.arrays = {{1, 2, 3}};
+       }},
       {"position beyond the data", ErrorCode::kState, "state",
-       [](auto& s) { s.options.has_state = true, s.options.optimizer = test::sgd(0.1, 0), s.options.state.position = 31; }, false},
+       [](auto& s) {
+         s.options.has_state = true, s.options.optimizer = test::sgd(0.1, 0), s.options.state.position = 31;
+       },
+       false},
       {"negative epoch", ErrorCode::kState, "state",
-       [](auto& s) { s.options.has_state = true, s.options.optimizer = test::sgd(0.1, 0), s.options.state.epoch = -1; }, false},
+       [](auto& s) { s.options.has_state = true, s.options.optimizer = test::sgd(0.1, 0), s.options.state.epoch = -1; },
+       false},
       {"no rows", ErrorCode::kShape, "data", [](auto& s) { s.table.rows = 0; }, false},
       {"a choice of no rows", ErrorCode::kShape, "data", [](auto& s) { s.options.has_rows = true; }, false},
       {"no batch", ErrorCode::kOption, "batchSize", [](auto& s) { s.options.batch_size = 0; }, false},
-      {"a row that is not there", ErrorCode::kShape, "rows", [](auto& s) { s.options.has_rows = true, s.options.rows = {0, 30}; }, false},
-      {"columns", ErrorCode::kShape, "inputs", [](auto& s) { s.table = test::random_table(30, 5, {{3, true}}, 1); }, false},
+      {"a row that is not there", ErrorCode::kShape, "rows",
+       [](auto& s) { s.options.has_rows = true, s.options.rows = {0, 30}; }, false},
+      {"columns", ErrorCode::kShape, "inputs", [](auto& s) { s.table = test::random_table(30, 5, {{3, true}}, 1); },
+       false},
       {"no targets", ErrorCode::kShape, "targets", [](auto& s) { s.table.targets.clear(); }, false},
-      {"labels beyond the outputs", ErrorCode::kShape, "targets", [](auto& s) { s.table.targets[0].labels[7] = 3; }, false},
-      {"values for labels", ErrorCode::kDType, "targets", [](auto& s) { s.table = test::random_table(30, 4, {{3, false}}, 1); }, false},
+      {"labels beyond the outputs", ErrorCode::kShape, "targets", [](auto& s) { s.table.targets[0].labels[7] = 3; },
+       false},
+      {"values for labels", ErrorCode::kDType, "targets",
+       [](auto& s) { s.table = test::random_table(30, 4, {{3, false}}, 1); }, false},
       {"width of the targets", ErrorCode::kShape, "targets",
-       [&](auto& s) { s.options.tasks[0].loss = squares, s.table = test::random_table(30, 4, {{2, false}}, 1); }, false},
-      {"validation columns", ErrorCode::kShape, "inputs", [](auto& s) { s.validation = test::random_table(3, 5, {{3, true}}, 1); }, false},
+       [&](auto& s) { s.options.tasks[0].loss = squares, s.table = test::random_table(30, 4, {{2, false}}, 1); },
+       false},
+      {"validation columns", ErrorCode::kShape, "inputs",
+       [](auto& s) { s.validation = test::random_table(3, 5, {{3, true}}, 1); }, false},
       {"validation row that is not there", ErrorCode::kShape, "validationRows",
-       [](auto& s) { s.validation.rows = 0, s.options.has_validation_rows = true, s.options.validation_rows = {30}; }, false},
-      {"a metric that the loss lacks", ErrorCode::kOption, "metric.k", [](auto& s) { s.options.tasks[0].metrics = {{MetricKind::kTopK, 9}}; }, false},
+       [](auto& s) { s.validation.rows = 0, s.options.has_validation_rows = true, s.options.validation_rows = {30}; },
+       false},
+      {"a metric that the loss lacks", ErrorCode::kOption, "metric.k",
+       [](auto& s) { s.options.tasks[0].metrics = {{MetricKind::kTopK, 9}}; }, false},
       {"monitoring without validation", ErrorCode::kOption, "earlyStopping",
-       [](auto& s) { s.validation.rows = 0, s.options.has_early_stopping = true, s.options.early_stopping.metric = 0; }, false},
+       [](auto& s) { s.validation.rows = 0, s.options.has_early_stopping = true, s.options.early_stopping.metric = 0; },
+       false},
       {"monitoring what is not computed", ErrorCode::kOption, "earlyStopping",
        [](auto& s) { s.options.has_early_stopping = true, s.options.early_stopping.metric = 1; }, false},
       {"monitoring a head that is not there", ErrorCode::kOption, "earlyStopping",
-       [](auto& s) { s.options.has_early_stopping = true, s.options.early_stopping.metric = 0, s.options.early_stopping.head = 1; }, false},
+       [](auto& s) {
+         s.options.has_early_stopping = true, s.options.early_stopping.metric = 0, s.options.early_stopping.head = 1;
+       },
+       false},
   };
   const auto try_run = [](const Setup& s) {
     const auto model = make_model<float>(s.spec);
@@ -319,7 +352,8 @@ TEST_CASE("runs and trainers refuse what does not fit") {
     test::Log log;
     std::shared_ptr<TrainingRun> run;
     REQUIRE(model->try_acquire());
-    const Status status = create_run<float>(model, s.table.dataset(), options, std::make_unique<test::Recorder>(log), run);
+    const Status status =
+        create_run<float>(model, s.table.dataset(), options, std::make_unique<test::Recorder>(log), run);
     CHECK((run != nullptr) == status.ok());
     CHECK(model->busy());  // the caller's to release, until a run takes it over
     return status;
@@ -336,7 +370,8 @@ TEST_CASE("runs and trainers refuse what does not fit") {
     s.spec.layers = {dense(3)};
     s.table = test::random_table(30, 4, {{3, true}}, 65);
     s.validation = test::random_table(8, 4, {{3, true}}, 66);
-    s.options = test::options_of({{test::loss_spec(Loss::kSoftmaxCrossEntropy, true), {MetricSpec{}}}}, test::sgd(0.1, 0.9));
+    s.options =
+        test::options_of({{test::loss_spec(Loss::kSoftmaxCrossEntropy, true), {MetricSpec{}}}}, test::sgd(0.1, 0.9));
     return s;
   };
   CHECK(try_run(right()).ok());
@@ -361,7 +396,10 @@ TEST_CASE("a trainer's step refuses a batch that does not fit, and changes nothi
   spec.layers = {dense(3)};
   const auto model = make_model<float>(spec);
   std::unique_ptr<Trainer<float>> trainer;
-  REQUIRE(Trainer<float>::create(model, test::options_of({{test::loss_spec(Loss::kSoftmaxCrossEntropy, true), {}}}, test::sgd(0.1, 0)), trainer).ok());
+  REQUIRE(Trainer<float>::create(
+              model, test::options_of({{test::loss_spec(Loss::kSoftmaxCrossEntropy, true), {}}}, test::sgd(0.1, 0)),
+              trainer)
+              .ok());
   const Values before = parameters_of(*model);
   StepResult result;
   const Table table = test::random_table(30, 4, {{3, true}}, 67);

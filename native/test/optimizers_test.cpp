@@ -174,18 +174,18 @@ TEST_CASE("sgd: PyTorch's sequence, with and without Nesterov's form") {
   });
   OptimizerSpec falling = test::sgd(lr, 0);
   falling.numbers[0].second = test::linear_schedule(lr, 8);
-  check_sequence("a schedule's value t is used by update t + 1", falling, [&](int t, double w, double g, double*) {
-    return w - lr * std::max(0.0, 1 - (t - 1) / 8.0) * g;
-  });
+  check_sequence("a schedule's value t is used by update t + 1", falling,
+                 [&](int t, double w, double g, double*) { return w - lr * std::max(0.0, 1 - (t - 1) / 8.0) * g; });
 }
 
 TEST_CASE("classicalMomentum: the two-array form, whatever the place of the gradient") {
   const double lr = 0.1, beta = 0.9, eta = 0.5, decay = 0.05;
   for (const char* place : {"none", "lookahead", "literal"}) {
-    check_sequence(place, test::classical_momentum(lr, beta, place, eta, decay), [&](int, double w, double g, double* p) {
-      p[0] = beta * p[0] + eta * (g + decay * w);
-      return w - lr * p[0];
-    });
+    check_sequence(place, test::classical_momentum(lr, beta, place, eta, decay),
+                   [&](int, double w, double g, double* p) {
+                     p[0] = beta * p[0] + eta * (g + decay * w);
+                     return w - lr * p[0];
+                   });
   }
 }
 
@@ -230,7 +230,8 @@ TEST_CASE_TEMPLATE("place: where the gradient of the next update is taken", T, f
       if (lookahead || literal) {
         expected -= test::kMomentum * (lookahead ? test::kLearningRate : 1) * double(optimizer->state(0)[i]);
       }
-      comparison.within(0, std::int64_t(i), double(point[i]), expected, lookahead || literal ? test::gamma<T>(8) * 8 : 0);
+      comparison.within(0, std::int64_t(i), double(point[i]), expected,
+                        lookahead || literal ? test::gamma<T>(8) * 8 : 0);
     }
     comparison.check(name);
   }

@@ -132,7 +132,9 @@ TEST_CASE_TEMPLATE("panel products stay within gamma_K |A| |B|", T, float, doubl
       a.set([&](auto, auto) { return random.uniform(); });
       std::vector<double> b(static_cast<std::size_t>((depth + 1) * columns));
       for (double& x : b) x = random.uniform();
-      const auto element = [&, width = columns](std::int64_t k, std::int64_t c) { return b[std::size_t(k * width + c)]; };
+      const auto element = [&, width = columns](std::int64_t k, std::int64_t c) {
+        return b[std::size_t(k * width + c)];
+      };
       const auto panels = make_panels<T>(depth + 1, columns, depth + 1, element);
       test::for_each_set<T>([&, height = rows, width = columns](const KernelTable<T>& k) {
         Grid<T> c(height, width, padded<T>(width));
@@ -202,7 +204,8 @@ TEST_CASE_TEMPLATE("an element of a product keeps its bits wherever it is comput
           if (width > columns) continue;
           run(0, rows, width, narrow);
           for (std::int64_t r = 0; r < rows; ++r) {
-            for (std::int64_t j = 0; j < width; ++j) comparison.equal(r, j, double(narrow.at(r, j)), double(whole.at(r, j)));
+            for (std::int64_t j = 0; j < width; ++j)
+              comparison.equal(r, j, double(narrow.at(r, j)), double(whole.at(r, j)));
           }
         }
         comparison.check(shape(rows, depth, columns));
@@ -337,8 +340,10 @@ TEST_CASE_TEMPLATE("weight units: within the bound, and an input keeps its bits"
     }
     for (const std::int64_t first : {0, 1, 7, 30, 63}) {
       Grid<T> part(1, kPanel<T>, kPanel<T>);
-      k.weight_unit({x.data() + first, x.ld(), 1, delta.data(), delta.ld(), rows, kPanel<T>, false, scale, part.data()});
-      for (std::int64_t j = 0; j < kPanel<T>; ++j) comparison.equal(first, j, double(part.at(0, j)), double(whole.at(first, j)));
+      k.weight_unit(
+          {x.data() + first, x.ld(), 1, delta.data(), delta.ld(), rows, kPanel<T>, false, scale, part.data()});
+      for (std::int64_t j = 0; j < kPanel<T>; ++j)
+        comparison.equal(first, j, double(part.at(0, j)), double(whole.at(first, j)));
     }
     comparison.check("130 rows");
   });

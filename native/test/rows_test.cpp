@@ -35,14 +35,15 @@ void check_gather() {
     for (S& x : source) x = sizeof(S) == 1 ? static_cast<S>(random.integer(0, 255)) : static_cast<S>(random.uniform());
     for (const std::int64_t rows : {0, 1, 3, 20}) {
       std::vector<std::uint32_t> index;
-      for (std::int64_t r = 0; r < rows; ++r) index.push_back(static_cast<std::uint32_t>(random.integer(0, source_rows - 1)));
+      for (std::int64_t r = 0; r < rows; ++r)
+        index.push_back(static_cast<std::uint32_t>(random.integer(0, source_rows - 1)));
       if (rows == 20) index[0] = source_rows - 1;
       for (const T scale : {T(1), static_cast<T>(1.0 / 255.0)}) {
         for (const bool indexed : {false, true}) {
           test::for_each_set<T>([&](const KernelTable<T>& k) {
             Grid<T> out(rows, columns, padded<T>(columns, rows % 2 * kPanel<T>));
-            k.gather(source.data(), source_type<S>(), columns, indexed ? index.data() : nullptr, rows, scale, out.data(),
-                     out.ld());
+            k.gather(source.data(), source_type<S>(), columns, indexed ? index.data() : nullptr, rows, scale,
+                     out.data(), out.ld());
             Comparison comparison;
             for (std::int64_t r = 0; r < rows; ++r) {
               const std::int64_t from = indexed ? std::int64_t(index[std::size_t(r)]) : r;
@@ -68,7 +69,8 @@ TEST_CASE_TEMPLATE("gather converts, scales and pads rows of any type", T, float
 
 TEST_CASE_TEMPLATE("transpose_panel moves every element to its place and no other", T, float, double) {
   constexpr std::int64_t panel = kPanel<T>;
-  for (const std::int64_t rows : {std::int64_t(1), std::int64_t(3), panel - 1, panel, panel + 1, 3 * panel + 5, 4 * panel}) {
+  for (const std::int64_t rows :
+       {std::int64_t(1), std::int64_t(3), panel - 1, panel, panel + 1, 3 * panel + 5, 4 * panel}) {
     for (std::int64_t lanes = 1; lanes <= panel; ++lanes) {
       Grid<T> src(rows, panel, panel);
       src.set([](std::int64_t i, std::int64_t lane) { return 100 * i + lane; });
@@ -80,7 +82,8 @@ TEST_CASE_TEMPLATE("transpose_panel moves every element to its place and no othe
         for (std::int64_t p = 0; p < dst.rows(); ++p) {
           for (std::int64_t j = 0; j < dst_panel; ++j) {
             const std::int64_t lane = j / panel, i = p * panel + j % panel;
-            comparison.equal(p, j, double(dst.at(p, j)), lane < lanes && i < rows ? double(100 * i + lane) : test::kCanary);
+            comparison.equal(p, j, double(dst.at(p, j)),
+                             lane < lanes && i < rows ? double(100 * i + lane) : test::kCanary);
           }
         }
         dst.check_canaries(comparison, dst_panel);
@@ -140,7 +143,8 @@ TEST_CASE_TEMPLATE("products and sums of rows equal plain loops", T, float, doub
           comparison.equal(r, c, double(in_place.at(r, c)), double(x.at(r, c) + before.at(r, c)));
         }
       }
-      for (const Grid<T>* g : {&product, &sum_of_products, &sum, &in_place}) g->check_canaries(comparison, padded<T>(columns));
+      for (const Grid<T>* g : {&product, &sum_of_products, &sum, &in_place})
+        g->check_canaries(comparison, padded<T>(columns));
       comparison.check(std::to_string(columns) + " columns");
     });
   }
@@ -152,7 +156,8 @@ struct NormRow {
   long double mean = 0, inverse = 0;
 };
 template <Scalar T>
-NormRow norm_row(const Grid<T>& x, std::int64_t r, const std::vector<T>& gain, const std::vector<T>& bias, double epsilon) {
+NormRow norm_row(const Grid<T>& x, std::int64_t r, const std::vector<T>& gain, const std::vector<T>& bias,
+                 double epsilon) {
   NormRow row;
   const auto width = static_cast<long double>(x.columns());
   for (std::int64_t c = 0; c < x.columns(); ++c) row.mean += x.at(r, c) / width;
@@ -196,13 +201,14 @@ TEST_CASE_TEMPLATE("layer normalisation: values, derivatives and tangents equal 
     });
     test::for_each_set<T>([&](const KernelTable<T>& k) {
       const std::int64_t ld = padded<T>(columns);
-      Grid<T> y(rows, columns, ld), n(rows, columns, ld), dx(rows, columns, ld), added(rows, columns, ld), rn(rows, columns, ld);
+      Grid<T> y(rows, columns, ld), n(rows, columns, ld), dx(rows, columns, ld), added(rows, columns, ld),
+          rn(rows, columns, ld);
       added.set([](auto, auto) { return 1; });
       std::vector<T> inverse(rows);
       k.layer_norm_forward(x.data(), x.ld(), panels.data(), 2 * kPanel<T>, epsilon, y.data(), ld, n.data(), ld,
                            inverse.data(), rows, columns);
-      k.layer_norm_backward(d.data(), ld, panels.data(), 2 * kPanel<T>, n.data(), ld, inverse.data(), dx.data(), ld, false,
-                            rows, columns);
+      k.layer_norm_backward(d.data(), ld, panels.data(), 2 * kPanel<T>, n.data(), ld, inverse.data(), dx.data(), ld,
+                            false, rows, columns);
       k.layer_norm_backward(d.data(), ld, panels.data(), 2 * kPanel<T>, n.data(), ld, inverse.data(), added.data(), ld,
                             true, rows, columns);
       k.layer_norm_tangent(d.data(), ld, n.data(), ld, inverse.data(), rn.data(), ld, rows, columns);
@@ -211,7 +217,8 @@ TEST_CASE_TEMPLATE("layer normalisation: values, derivatives and tangents equal 
         const NormRow row = norm_row(x, r, gain, bias, epsilon);
         // The mean is rounded to T before it is subtracted: an error of the mean's size times 1 / deviation.
         const double shift = unit * static_cast<double>(row.inverse * std::abs(row.mean));
-        comparison.within(r, -1, double(inverse[std::size_t(r)]), double(row.inverse), double(row.inverse) * (unit + shift * shift));
+        comparison.within(r, -1, double(inverse[std::size_t(r)]), double(row.inverse),
+                          double(row.inverse) * (unit + shift * shift));
         std::vector<long double> g, plain;
         for (std::int64_t c = 0; c < columns; ++c) {
           g.push_back(static_cast<long double>(d.at(r, c)) * gain[std::size_t(c)]);
@@ -256,13 +263,13 @@ TEST_CASE("layer normalisation: the derivative equals differences") {
     Grid<double> y(1, columns, ld), n(1, columns, ld), dx(1, columns, ld);
     double inverse = 0;
     const auto value = [&] {
-      k.layer_norm_forward(x.data(), ld, panels.data(), 2 * kPanel<double>, epsilon, y.data(), ld, n.data(), ld, &inverse, 1,
-                           columns);
+      k.layer_norm_forward(x.data(), ld, panels.data(), 2 * kPanel<double>, epsilon, y.data(), ld, n.data(), ld,
+                           &inverse, 1, columns);
       return k.dot(y.data(), u.data(), columns);
     };
     value();
-    k.layer_norm_backward(u.data(), ld, panels.data(), 2 * kPanel<double>, n.data(), ld, &inverse, dx.data(), ld, false, 1,
-                          columns);
+    k.layer_norm_backward(u.data(), ld, panels.data(), 2 * kPanel<double>, n.data(), ld, &inverse, dx.data(), ld, false,
+                          1, columns);
     Comparison comparison;
     for (std::int64_t c = 0; c < columns; ++c) {
       const double at = x.at(0, c);
@@ -296,7 +303,8 @@ TEST_CASE_TEMPLATE("dropout masks are the words of the stream, for any first row
               const bool dropped = double(words[element % 4]) < rate * 0x1p32;
               comparison.equal(r, c, double(mask.at(r, c)), dropped ? 0 : double(static_cast<T>(1 / (1 - rate))));
             }
-            for (std::int64_t c = columns; c < padded<T>(columns); ++c) comparison.equal(r, c, double(mask.at(r, c)), 0);
+            for (std::int64_t c = columns; c < padded<T>(columns); ++c)
+              comparison.equal(r, c, double(mask.at(r, c)), 0);
           }
           mask.check_canaries(comparison, padded<T>(columns));
           comparison.check(std::to_string(columns) + " columns from row " + std::to_string(first));
@@ -365,8 +373,10 @@ TEST_CASE("slopes equal differences of the activations") {
       Grid<double> slope(1, columns, columns), unused(1, columns, columns), delta(1, columns, columns);
       const Grid<double> at = values(0, slope);
       delta.set([](auto, auto) { return 1; });
-      k.multiply_slope(act, needs_slope(act.kind) ? slope.data() : at.data(), columns, delta.data(), columns, 1, columns);
-      const Grid<double> up = values(h, unused), down = values(-h, unused), up2 = values(2 * h, unused), down2 = values(-2 * h, unused);
+      k.multiply_slope(act, needs_slope(act.kind) ? slope.data() : at.data(), columns, delta.data(), columns, 1,
+                       columns);
+      const Grid<double> up = values(h, unused), down = values(-h, unused), up2 = values(2 * h, unused),
+                         down2 = values(-2 * h, unused);
       Comparison comparison;
       for (std::int64_t c = 0; c < columns; ++c) {
         const double difference = (8 * (up.at(0, c) - down.at(0, c)) - (up2.at(0, c) - down2.at(0, c))) / (12 * h);

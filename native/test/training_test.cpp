@@ -21,7 +21,8 @@ using test::Table;
 using test::TaskCase;
 using test::Values;
 
-const OptimizerSpec kRules[] = {test::sgd(0.05, 0.9), test::classical_momentum(0.05, 0.9, "lookahead"), test::adam(0.01)};
+const OptimizerSpec kRules[] = {test::sgd(0.05, 0.9), test::classical_momentum(0.05, 0.9, "lookahead"),
+                                test::adam(0.01)};
 
 void check_same(const TrainingState& a, const TrainingState& b) {
   CHECK(a.updates == b.updates);
@@ -195,7 +196,8 @@ TEST_CASE("observers see every epoch, and steps as often as they asked") {
     }
     if (every == 1) {
       double sum = 0;
-      for (std::size_t s = 0; s < test::kSteps; ++s) sum += log.steps[s].loss * (s + 1 == test::kSteps ? 19.0 : double(test::kBatch));
+      for (std::size_t s = 0; s < test::kSteps; ++s)
+        sum += log.steps[s].loss * (s + 1 == test::kSteps ? 19.0 : double(test::kBatch));
       CHECK(log.epochs[0].loss == doctest::Approx(sum / double(test::kRows)).epsilon(1e-14));
     }
     CHECK(log.end.epochs == 4);
@@ -304,7 +306,8 @@ TEST_CASE_TEMPLATE("a run that diverges ends with the reason and finite paramete
 // The first would never end by itself: that the second ends shows that they take turns.
 TEST_CASE("two runs take turns and each gives the bits that it gives alone") {
   const auto cases = test::task_cases();
-  TrainingOptions endless = test::options_of(cases[0].tasks, kRules[0]), finite = test::options_of(cases[1].tasks, kRules[2]);
+  TrainingOptions endless = test::options_of(cases[0].tasks, kRules[0]),
+                  finite = test::options_of(cases[1].tasks, kRules[2]);
   endless.epochs = 1 << 20;
   finite.epochs = 40;
   const auto model = make_model<float>(cases[0].spec), other = make_model<float>(cases[1].spec);
@@ -340,7 +343,8 @@ TEST_CASE("a model that trains is read in whole steps, and is busy for everythin
   std::shared_ptr<Model<float>> model;
   REQUIRE(Model<float>::create(spec, 1, model).ok());
   Table table = test::random_table(256, 6, {{40, false}}, 8);
-  for (std::size_t i = 0; i < table.targets[0].values.size(); ++i) table.targets[0].values[i] = table.inputs[i / 40 * 6];
+  for (std::size_t i = 0; i < table.targets[0].values.size(); ++i)
+    table.targets[0].values[i] = table.inputs[i / 40 * 6];
   TrainingOptions options = test::options_of({{test::loss_spec(Loss::kMeanSquaredError), {}}}, test::adam(1e-3));
   options.epochs = 1 << 20;
   Log log;
@@ -357,7 +361,8 @@ TEST_CASE("a model that trains is read in whole steps, and is busy for everythin
     model->predict(input, DType::kFloat32, 1, Output::kRaw, links, out);
     for (int c = 1; c < 40; ++c) comparison.equal(reads, c, outputs[c], outputs[0]);
     const Values flat = parameters_of(*model);
-    for (int c = 1; c < 40; ++c) comparison.equal(reads, c, flat[flat.size() - 40 + std::size_t(c)], flat[flat.size() - 40]);
+    for (int c = 1; c < 40; ++c)
+      comparison.equal(reads, c, flat[flat.size() - 40 + std::size_t(c)], flat[flat.size() - 40]);
     std::this_thread::yield();
   }
   CHECK(model->busy());
@@ -387,7 +392,8 @@ TEST_CASE_TEMPLATE("a separable problem is learnt", T, float, double) {
   NetworkSpec spec;
   spec.inputs = 2;
   spec.layers = {test::dense(16, Activation::kRelu), test::dense(2)};
-  TrainingOptions options = test::options_of({{test::loss_spec(Loss::kSoftmaxCrossEntropy, true), {MetricSpec{}}}}, test::adam(0.01));
+  TrainingOptions options =
+      test::options_of({{test::loss_spec(Loss::kSoftmaxCrossEntropy, true), {MetricSpec{}}}}, test::adam(0.01));
   options.epochs = 60;
   options.batch_size = 32;
   options.validation = table.dataset();

@@ -80,8 +80,10 @@ TEST_CASE("float32 reductions do not overflow, underflow or lose small terms") {
     for (const std::int64_t n : {1, 7, 8, 16, 33}) {
       CAPTURE(n);
       const Line<float> large(n, [](auto) { return 3e19; }), tiny(n, [](auto) { return 1e-30; });
-      CHECK(k.sum_squares(large.data(), n) == doctest::Approx(double(n) * double(3e19f) * double(3e19f)).epsilon(1e-14));
-      CHECK(k.sum_squares(tiny.data(), n) == doctest::Approx(double(n) * double(1e-30f) * double(1e-30f)).epsilon(1e-14));
+      CHECK(k.sum_squares(large.data(), n) ==
+            doctest::Approx(double(n) * double(3e19f) * double(3e19f)).epsilon(1e-14));
+      CHECK(k.sum_squares(tiny.data(), n) ==
+            doctest::Approx(double(n) * double(1e-30f) * double(1e-30f)).epsilon(1e-14));
       Line<float> mixed(n, [](auto) { return 1; });
       mixed[n / 2] = 1e4f;
       CHECK(k.sum_squares(mixed.data(), n) == 1e8 + double(n - 1));
@@ -128,7 +130,8 @@ TEST_CASE_TEMPLATE("scaled_sum and scale, also in place", T, float, double) {
         comparison.within(0, i, double(out[i]), double(x[i]) + double(a) * double(y[i]), gamma<T>(3) * terms);
         comparison.equal(1, i, double(over_x[i]), double(out[i]));
         comparison.equal(2, i, double(over_y[i]), double(out[i]));
-        comparison.within(3, i, double(over_both[i]), double(x[i]) * (1 + double(a)), gamma<T>(3) * 2 * std::abs(double(x[i])));
+        comparison.within(3, i, double(over_both[i]), double(x[i]) * (1 + double(a)),
+                          gamma<T>(3) * 2 * std::abs(double(x[i])));
         comparison.equal(4, i, double(scaled[i]), double(a * x[i]));
       }
       for (const Line<T>* line : {&out, &over_x, &over_y, &over_both, &scaled}) line->check_front(comparison);
@@ -142,9 +145,13 @@ TEST_CASE_TEMPLATE("scaled_sum and scale, also in place", T, float, double) {
 constexpr std::int64_t kSlack = 12;
 
 TEST_CASE_TEMPLATE("update_sgd equals its twin", T, float, double) {
-  struct Case { double momentum, factor, decay, ahead; bool nesterov, state; };
-  for (const Case& c : {Case{0, 1, 0, 0, false, false}, Case{0, 1, 0.1, 0, false, false}, Case{0.9, 1, 0, 0.9, false, true},
-                        Case{0.9, 0.6, 0.1, 0.9, false, true}, Case{0.9, 1, 0.1, 0.9, true, true}, Case{0, 1, 0, 0.9, true, true}}) {
+  struct Case {
+    double momentum, factor, decay, ahead;
+    bool nesterov, state;
+  };
+  for (const Case& c :
+       {Case{0, 1, 0, 0, false, false}, Case{0, 1, 0.1, 0, false, false}, Case{0.9, 1, 0, 0.9, false, true},
+        Case{0.9, 0.6, 0.1, 0.9, false, true}, Case{0.9, 1, 0.1, 0.9, true, true}, Case{0, 1, 0, 0.9, true, true}}) {
     const SgdScalars<T> s{T(0.1), T(c.momentum), T(c.factor), T(c.decay), T(c.ahead), c.nesterov};
     for (const std::int64_t n : lengths()) {
       const Line<T> w0 = random_line<T>(n, 35), g = random_line<T>(n, 36), b0 = random_line<T>(n, 37);
@@ -187,7 +194,10 @@ TEST_CASE_TEMPLATE("update_momentum equals its twin", T, float, double) {
 }
 
 TEST_CASE_TEMPLATE("update_adam equals its twin", T, float, double) {
-  struct Case { double coupled, factor; bool amsgrad; };
+  struct Case {
+    double coupled, factor;
+    bool amsgrad;
+  };
   for (const Case& c : {Case{0, 1, false}, Case{0, 1, true}, Case{0.1, 1, false}, Case{0, 0.99, true}}) {
     const AdamScalars<T> s{T(0.9), T(0.999), T(0.1), T(0.001), T(1e-3), T(0.02), T(1.7), T(c.coupled), T(c.factor)};
     for (const std::int64_t n : lengths()) {
@@ -204,7 +214,8 @@ TEST_CASE_TEMPLATE("update_adam equals its twin", T, float, double) {
           const double first = double(s.beta1) * double(m0[i]) + double(s.rest1) * d;
           const double second = double(s.beta2) * double(v0[i]) + double(s.rest2) * d * d;
           const double largest = c.amsgrad ? std::max(second, double(x0[i])) : second;
-          const double step = double(s.step_size) / (std::sqrt(largest) * double(s.root_correction) + double(s.epsilon));
+          const double step =
+              double(s.step_size) / (std::sqrt(largest) * double(s.root_correction) + double(s.epsilon));
           comparison.within(0, i, double(m[i]), first, gamma<T>(kSlack));
           comparison.within(1, i, double(v[i]), second, gamma<T>(kSlack));
           comparison.within(2, i, double(x[i]), c.amsgrad ? largest : double(x0[i]), gamma<T>(kSlack));

@@ -15,13 +15,15 @@ class Comparison {
  public:
   void equal(std::int64_t row, std::int64_t column, double actual, double expected) {
     ++count_;
-    if (actual == expected) [[likely]] return;
+    if (actual == expected) [[likely]]
+      return;
     note(row, column, actual, expected, 0);
   }
   // False for NaN.
   void within(std::int64_t row, std::int64_t column, double actual, double expected, double bound) {
     ++count_;
-    if (std::abs(actual - expected) <= bound) [[likely]] return;
+    if (std::abs(actual - expected) <= bound) [[likely]]
+      return;
     note(row, column, actual, expected, bound);
   }
   std::int64_t count() const { return count_; }

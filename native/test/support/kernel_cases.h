@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "comparison.h"
 #include "kernels/kernel_table.h"
 #include "krylov/buffer.h"
-#include "comparison.h"
 
 namespace krylov::test {
 
@@ -37,7 +37,10 @@ template <class T>
 class Grid {
  public:
   Grid(std::int64_t rows, std::int64_t columns, std::int64_t ld, std::int64_t offset = 0)
-      : rows_(rows), columns_(columns), ld_(ld), first_(kGuard + offset),
+      : rows_(rows),
+        columns_(columns),
+        ld_(ld),
+        first_(kGuard + offset),
         block_(static_cast<std::size_t>(2 * kGuard + offset + rows * ld)) {
     fill(static_cast<T>(kCanary));
   }
@@ -99,7 +102,7 @@ AlignedBuffer<T> make_panels(std::int64_t depth, std::int64_t columns, std::int6
   AlignedBuffer<T> panels(static_cast<std::size_t>(ceil_div(columns, kPanel<T>) * panel_rows * kPanel<T>));
   for (std::int64_t k = 0; k < depth; ++k) {
     for (std::int64_t c = 0; c < columns; ++c) {
-      const std::int64_t at = ((c / kPanel<T>) * panel_rows + k) * kPanel<T> + c % kPanel<T>;
+      const std::int64_t at = ((c / kPanel<T>)*panel_rows + k) * kPanel<T> + c % kPanel<T>;
       panels[static_cast<std::size_t>(at)] = static_cast<T>(value(k, c));
     }
   }
@@ -125,9 +128,10 @@ double gamma(std::int64_t n) {
 }
 
 inline constexpr ActivationSpec kActivationCases[] = {
-    {Activation::kIdentity, 0}, {Activation::kRelu, 0},     {Activation::kLeakyRelu, 0.01}, {Activation::kLeakyRelu, 1.5},
-    {Activation::kElu, 1},      {Activation::kElu, 0.5},    {Activation::kSelu, 0},         {Activation::kGelu, 0},
-    {Activation::kGeluTanh, 0}, {Activation::kSilu, 0},     {Activation::kTanh, 0},         {Activation::kSigmoid, 0},
-    {Activation::kSoftplus, 1}, {Activation::kSoftplus, 2}, {Activation::kSoftsign, 0}};
+    {Activation::kIdentity, 0},    {Activation::kRelu, 0},     {Activation::kLeakyRelu, 0.01},
+    {Activation::kLeakyRelu, 1.5}, {Activation::kElu, 1},      {Activation::kElu, 0.5},
+    {Activation::kSelu, 0},        {Activation::kGelu, 0},     {Activation::kGeluTanh, 0},
+    {Activation::kSilu, 0},        {Activation::kTanh, 0},     {Activation::kSigmoid, 0},
+    {Activation::kSoftplus, 1},    {Activation::kSoftplus, 2}, {Activation::kSoftsign, 0}};
 
 }  // namespace krylov::test

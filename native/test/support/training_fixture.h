@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "krylov/training.h"
-#include "test/network_fixture.h"
 #include "optimizer_specs.h"
+#include "test/network_fixture.h"
 
 namespace krylov::test {
 
@@ -65,7 +65,8 @@ struct TargetShape {
   std::int64_t width;
   bool labels;
 };
-inline Table random_table(std::int64_t rows, std::int64_t columns, const std::vector<TargetShape>& shapes, unsigned seed) {
+inline Table random_table(std::int64_t rows, std::int64_t columns, const std::vector<TargetShape>& shapes,
+                          unsigned seed) {
   Table table;
   table.rows = rows;
   table.columns = columns;
@@ -106,8 +107,13 @@ inline std::vector<TaskCase> task_cases() {
   std::vector<TaskCase> all;
   NetworkSpec one;
   one.inputs = 40;
-  one.layers = {dense(64, kRelu), dropout(0.3), dense(32, kGelu), layer_norm(), residual({dense(32, kTanh), dropout(0.1)}), dense(5)};
-  all.push_back({"one output", one, {{loss_spec(Loss::kSoftmaxCrossEntropy, true), {}}}, random_table(kRows, 40, {{5, true}}, 1)});
+  one.layers = {
+      dense(64, kRelu), dropout(0.3), dense(32, kGelu), layer_norm(), residual({dense(32, kTanh), dropout(0.1)}),
+      dense(5)};
+  all.push_back({"one output",
+                 one,
+                 {{loss_spec(Loss::kSoftmaxCrossEntropy, true), {}}},
+                 random_table(kRows, 40, {{5, true}}, 1)});
   NetworkSpec two;
   two.inputs = 37;
   two.layers = {dense(70, kSilu), dropout(0.2)};
@@ -115,7 +121,9 @@ inline std::vector<TaskCase> task_cases() {
   LossSpec second = loss_spec(Loss::kMeanSquaredError);
   second.weight = 0.5;
   second.sum_reduction = true;
-  all.push_back({"two heads", two, {{loss_spec(Loss::kSoftmaxCrossEntropy, true), {}}, {second, {}}},
+  all.push_back({"two heads",
+                 two,
+                 {{loss_spec(Loss::kSoftmaxCrossEntropy, true), {}}, {second, {}}},
                  random_table(kRows, 37, {{4, true}, {3, false}}, 5)});
   return all;
 }
