@@ -44,9 +44,10 @@ class Model {
   std::uint64_t version() const noexcept { return version_.load(std::memory_order_acquire); }
 
   // Outputs of `rows` rows in row-major [rows, width], one destination a head; kClass writes int32.
-  // `inputs` is [rows, inputs()] of dtype. Runs on the calling thread.
+  // `inputs` is [rows, inputs()] of dtype. Runs on the calling thread; the first call makes the
+  // workspace and may throw std::bad_alloc.
   void predict(const void* inputs, DType dtype, std::int64_t rows, Output output, std::span<const Link> links,
-               std::span<void* const> out) noexcept;
+               std::span<void* const> out);
 
  private:
   Model() = default;

@@ -100,7 +100,7 @@ void write_outputs(const Network<T>& network, const Workspace<T>& workspace, std
 
 template <Scalar T>
 void Model<T>::predict(const void* inputs, DType dtype, std::int64_t rows, Output output, std::span<const Link> links,
-                       std::span<void* const> out) noexcept {
+                       std::span<void* const> out) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (workspace_ == nullptr) workspace_ = std::make_unique<Workspace<T>>(*network_, kPredictRows, WorkspaceKind::kForward);
   Pass<T> pass;
@@ -128,7 +128,7 @@ void Model<T>::predict(const void* inputs, DType dtype, std::int64_t rows, Outpu
   template void Model<T>::publish(std::span<const T>) noexcept;                                                        \
   template bool Model<T>::try_publish(std::span<const T>) noexcept;                                                    \
   template void Model<T>::predict(const void*, DType, std::int64_t, Output, std::span<const Link>,                     \
-                                  std::span<void* const>) noexcept;                                                    \
+                                  std::span<void* const>);                                                             \
   template void write_outputs(const Network<T>&, const Workspace<T>&, std::int64_t, std::int64_t, Output,              \
                               std::span<const Link>, std::span<void* const>, std::int64_t) noexcept;
 KRYLOV_INSTANTIATE(float)
