@@ -194,6 +194,7 @@ TEST_CASE_TEMPLATE("a sample's gradient is that of a batch of it alone, to the b
     const auto model = make_model<T>(c.spec);
     const auto point = linearise(*model, *c.table.dataset(), c.losses, c.l2);
     const auto count = static_cast<std::size_t>(point->network().parameter_count());
+    gradient_of(*point);  // heads with divisors of their own pass through other deltas, and back
     std::vector<T> all(static_cast<std::size_t>(kN) * count), some(2 * count);
     point->per_sample_gradients(0, kN, all);
     point->per_sample_gradients(3, 2, some);

@@ -167,6 +167,61 @@ TEST_CASE("a trainer sees parameters that were set between its steps, and takes 
   CHECK((parameters_of(*a) == parameters_of(*b)));
 }
 
+// One weight, targets 2 x: the gradient and the penalty are taken at the place that the rule names.
+TEST_CASE("momentum that looks ahead equals its sequence written out, with l2") {
+  constexpr double lr = 0.1, beta = 0.8, l2 = 0.3;
+  NetworkSpec spec;
+  spec.inputs = 1;
+  spec.layers = {test::dense(1, Activation::kIdentity, 1, false)};
+  Table table;
+  table.rows = 2, table.columns = 1;
+  table.inputs = {1, -0.5};
+  table.targets.push_back({{}, {2, -1}, 1});
+  for (const char* place : {"none", "lookahead", "literal"}) {
+    CAPTURE(std::string(place));
+    TrainingOptions options =
+        test::options_of({{test::loss_spec(Loss::kMeanSquaredError), {}}}, test::classical_momentum(lr, beta, place));
+    options.l2 = l2;
+    const auto model = make_model<double>(spec);
+    double w = 0.25, p = 0;
+    model->write<double>(std::vector<double>{w});
+    std::unique_ptr<Trainer<double>> trainer;
+    REQUIRE(Trainer<double>::create(model, options, trainer).ok());
+    StepResult result;
+    for (int t = 0; t < 6; ++t) {
+      const double ahead = place[0] == 'n' ? 0 : place[1] == 'o' ? beta * lr * p : beta * p;
+      const double at = w - ahead, squares = (1 + 0.25) / 2;
+      p = beta * p + 2 * (at - 2) * squares + l2 * at;
+      w -= lr * p;
+      REQUIRE(trainer->step(*table.dataset(), result).ok());
+      CHECK(result.loss == doctest::Approx((at - 2) * (at - 2) * squares + l2 / 2 * at * at).epsilon(1e-13));
+      CHECK(parameters_of(*model)[0] == doctest::Approx(w).epsilon(1e-13));
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("dropout drops other units at every step, and others for another seed", T, float, double) {
+  const TaskCase c = test::task_cases()[0];
+  const auto batch = c.table.dataset(0, test::kBatch);
+  TrainingOptions options = test::options_of(c.tasks, test::sgd(0, 0));
+  std::vector<double> losses[2];
+  for (const std::uint64_t seed : {0, 1}) {
+    options.seed = seed;
+    const auto model = make_model<T>(c.spec);
+    std::unique_ptr<Trainer<T>> trainer;
+    REQUIRE(Trainer<T>::create(model, options, trainer).ok());
+    StepResult result;
+    for (int s = 0; s < 4; ++s) {
+      REQUIRE(trainer->step(*batch, result).ok());
+      losses[seed].push_back(result.loss);
+    }
+  }
+  std::vector<double> all = losses[0];
+  all.insert(all.end(), losses[1].begin(), losses[1].end());
+  std::sort(all.begin(), all.end());
+  CHECK(std::adjacent_find(all.begin(), all.end()) == all.end());
+}
+
 // The loss of an epoch is the mean over its samples, so the smaller last batch counts less.
 TEST_CASE("observers see every epoch, and steps as often as they asked") {
   const TaskCase c = test::task_cases()[0];
@@ -285,6 +340,8 @@ TEST_CASE("early stopping waits for its patience and restores the best parameter
 TEST_CASE_TEMPLATE("a run that diverges ends with the reason and finite parameters", T, float, double) {
   const TaskCase c = test::task_cases()[1];
   for (const double rate : {1e10, double(std::numeric_limits<T>::max()) / 2}) {
+    EndRecord first;
+    Values left;
     for (const int threads : {1, 3}) {
       TrainingOptions options = test::options_of(c.tasks, test::sgd(rate, 0));
       options.threads = threads;
@@ -299,6 +356,10 @@ TEST_CASE_TEMPLATE("a run that diverges ends with the reason and finite paramete
       const Values parameters = parameters_of(*model);
       CHECK(std::all_of(parameters.begin(), parameters.end(), [](double x) { return std::isfinite(x); }));
       CHECK_FALSE(model->busy());
+      if (threads == 1) first = log.end, left = parameters;
+      CHECK(log.end.not_finite_in == first.not_finite_in);
+      CHECK(log.end.updates == first.updates);
+      CHECK((parameters == left));
     }
   }
 }
