@@ -10,6 +10,10 @@ namespace krylov {
 
 namespace {
 
+// Multiply-adds below which a single step is done sooner on the caller's thread
+// than by waking the compute thread and its team (about 0.1 ms there and back).
+constexpr double kWorthHandingOver = 12e6;
+
 template <Scalar T>
 class StepTrainer final : public Trainer<T> {
  public:
@@ -36,8 +40,8 @@ class StepTrainer final : public Trainer<T> {
       attached_ = true;
     }
     engine_->begin(batch, nullptr, batch.rows());
-    const int threads =
-        useful_threads(model_->network().step_cost() * double(batch.rows()), batch.rows(), options_.threads);
+    const double cost = model_->network().step_cost() * double(batch.rows());
+    const int threads = cost < kWorthHandingOver ? 1 : useful_threads(cost, batch.rows(), options_.threads);
     if (threads == 1) {
       body(nullptr, 0, 1);
     } else {
