@@ -33,15 +33,15 @@ set(test_environment
   ASAN_OPTIONS=allocator_may_return_null=1
   TSAN_OPTIONS=allocator_may_return_null=1
   UBSAN_OPTIONS=print_stacktrace=1)
-# The kernels of every set are tested in each run; a second run takes whole
-# networks through the baseline, which qemu and the sanitizers are too slow for.
-# On arm64 the set under test is the one that has to be asked for.
+# The kernels of every set are tested in each run; further runs take whole
+# networks through the other sets, which qemu and the sanitizers are too slow
+# for. On arm64 the set under test is the one that has to be asked for.
 if("neon" IN_LIST krylov_sets)
   set(test_sets neon)
 elseif(KRYLOV_SANITIZE)
   set(test_sets default)
 else()
-  set(test_sets default baseline)
+  set(test_sets default avx2 baseline)
 endif()
 foreach(set IN LISTS test_sets)
   add_test(NAME ${set} COMMAND krylov_tests)

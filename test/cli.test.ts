@@ -1,61 +1,9 @@
 // The command line as its users meet it: every test runs dist/cli/main.js in a process of its own.
 
-import type { ChildProcess } from 'node:child_process'
-import { spawn } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-
-const root = resolve(dirname(fileURLToPath(import.meta.url)), '..')
-const main = join(root, 'dist', 'cli', 'main.js')
-const folder = mkdtempSync(join(tmpdir(), 'krylov-cli-'))
-const at = (...names: string[]): string => join(folder, ...names)
-
-type Result = { readonly code: number | null; readonly stdout: string; readonly stderr: string }
-
-function start(args: readonly string[]): { child: ChildProcess; result: Promise<Result> } {
-  const child = spawn(process.execPath, [main, ...args], { cwd: folder, env: { ...process.env, NO_COLOR: '1' } })
-  const texts = { stdout: '', stderr: '' }
-  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
-    texts.stdout += text
-  })
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-    texts.stderr += text
-  })
-  const result = new Promise<Result>((done, fail) => {
-    child.on('error', fail)
-    child.on('close', (code) => done({ code, ...texts }))
-  })
-  return { child, result }
-}
-
-const krylov = (...args: string[]): Promise<Result> => start(args).result
-
-async function succeed(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await krylov(...args)
-  expect(code, stderr).toBe(0)
-  return stdout
-}
-
-/** Writes a configuration and gives its path. */
-function configure(name: string, config: object): string {
-  writeFileSync(at(name), JSON.stringify(config))
-  return at(name)
-}
-
-const rowsOf = (csv: string): string[][] =>
-  csv
-    .trimEnd()
-    .split('\n')
-    .map((line) => line.split(','))
-
-beforeAll(() => {
-  cpSync(join(root, 'examples', 'data'), at('data'), { recursive: true })
-  for (const name of ['boats.yaml', 'coffee.json']) cpSync(join(root, 'examples', name), at(name))
-})
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+import { existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { at, configure, krylov, root, rowsOf, succeed } from './support/cli.js'
 
 describe('boats.yaml: classes from a CSV file', () => {
   const model = at('build', 'boats.safetensors')
@@ -215,6 +163,20 @@ test('a model with heads, a loss of each, and labels for an output of one column
   expect(await succeed('predict', at('build', 'labels.safetensors'), '--csv', at('yes-no.csv'))).toBe(
     'answer\nno\nno\nyes\nyes\n',
   )
+  // Labels keep the numbers of training when the model is evaluated on a file.
+  const measured = await succeed('evaluate', at('build', 'labels.safetensors'), '--csv', at('yes-no.csv'), '--json')
+  expect(JSON.parse(measured)).toMatchObject({ samples: 4, accuracy: 1 })
+  for (const [option, wrong, near] of [
+    ['--loss', 'binaryCrossEntrpy', 'binaryCrossEntropy'],
+    ['--metric', 'acuracy', 'accuracy'],
+  ] as const) {
+    const { code, stderr } = await krylov(
+      ...['evaluate', at('build', 'labels.safetensors'), '--csv', at('missing.csv'), option, wrong],
+    )
+    expect(code).toBe(2)
+    expect(stderr).toContain(option)
+    expect(stderr).toContain(near)
+  }
 })
 
 test('images and labels in IDX files', async () => {
@@ -249,62 +211,6 @@ test('images and labels in IDX files', async () => {
   expect(json).toMatchObject({ samples: count, accuracy: 1 })
   const rows = rowsOf(await succeed('predict', model, '--idx', at('images.idx')))
   expect(rows.slice(1).map(([label]) => Number(label))).toEqual([...labels])
-})
-
-describe('Ctrl-C', () => {
-  const endless = (name: string, epochs: number): string =>
-    configure(`${name}.json`, {
-      seed: 3,
-      data: { train: { csv: 'data/boats-train.csv', target: 'kind' } },
-      model: { layers: [{ units: 16, activation: 'relu' }, { units: 3 }] },
-      loss: 'softmaxCrossEntropy',
-      optimizer: { kind: 'adam', learningRate: 0.001 },
-      training: { epochs, batchSize: 8 },
-      output: {
-        model: `build/${name}.safetensors`,
-        checkpoint: `build/${name}.checkpoint`,
-        report: `build/${name}.html`,
-      },
-    })
-
-  test.each([
-    ['SIGINT', 130],
-    ['SIGTERM', 143],
-  ] as const)('%s ends a run and leaves a usable model, checkpoint and report', async (signal, expected) => {
-    const name = signal.toLowerCase()
-    const { child, result } = start(['train', endless(name, 100_000_000)])
-    // Once: a second signal is how a user ends the program without waiting for it.
-    let sent = false
-    child.stderr?.on('data', (text: string) => {
-      if (sent || !text.includes('epoch ')) return
-      sent = true
-      child.kill(signal)
-    })
-    const { code, stdout } = await result
-    expect(code).toBe(expected)
-    expect(stdout).toMatch(/^aborted after \d+ of 100,000,000 epochs; the model has the parameters of update \d+\n/)
-    expect(stdout).toContain(`${name}.safetensors`)
-    const rows = rowsOf(
-      await succeed('predict', at('build', `${name}.safetensors`), '--csv', at('data', 'boats-test.csv')),
-    )
-    expect(rows).toHaveLength(61)
-    expect(readFileSync(at('build', `${name}.html`), 'utf8')).toContain('Aborted after')
-    expect(existsSync(at('build', `${name}.checkpoint`))).toBe(true)
-  })
-
-  test('a run continued from its checkpoint ends as an unbroken one does', async () => {
-    await succeed('train', endless('short', 4), '-q')
-    const more = JSON.parse(readFileSync(endless('short', 10), 'utf8')) as object
-    writeFileSync(at('more.json'), JSON.stringify(more))
-    await succeed('train', at('more.json'), '-q', '--resume', at('build', 'short.checkpoint'))
-    await succeed('train', endless('long', 10), '-q')
-    const predict = (name: string): Promise<string> =>
-      succeed('predict', at('build', `${name}.safetensors`), '--csv', at('data', 'boats-test.csv'), '--raw')
-    expect(await predict('short')).toBe(await predict('long'))
-    const other = await krylov('train', at('coffee.json'), '--resume', at('build', 'short.checkpoint'))
-    expect(other.code).toBe(1)
-    expect(other.stderr).toContain("the checkpoint's model is not that of the configuration")
-  })
 })
 
 describe('a wrong configuration', () => {

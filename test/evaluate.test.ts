@@ -163,3 +163,14 @@ describe('misuse', () => {
     await expect(pending).rejects.toBe(reason)
   })
 })
+
+test('class weights belong to the loss: metrics count samples', async () => {
+  const model = createModel({ inputs: 1, layers: [dense(2)], dtype: 'float64' })
+  // Always class 0.
+  model.setParameters([0, 0, 1, 0])
+  const data = { inputs: Array.from({ length: 10 }, (_, i) => [i]), targets: [0, 0, 0, 0, 0, 0, 0, 0, 0, 1] }
+  const plain = await evaluate(model, data, { loss: softmaxCrossEntropy() })
+  const weighted = await evaluate(model, data, { loss: softmaxCrossEntropy({ classWeights: [1, 9] }) })
+  expect([plain.accuracy, weighted.accuracy]).toEqual([0.9, 0.9])
+  expect(weighted.loss).toBeGreaterThan(plain.loss)
+})

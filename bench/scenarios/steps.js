@@ -11,6 +11,7 @@ export const scenario = {
     'pytorch-1',
     'pytorch-2',
     'pytorch-blas-2',
+    'scikit-learn-1',
     'scikit-learn-2',
     'tfjs',
     'tfjs-wasm',

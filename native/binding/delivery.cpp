@@ -27,6 +27,12 @@ Delivery::Delivery(Napi::Env env) : env_(env) {
   if (status != napi_ok) fail(ErrorCode::kNative, "environment", "room for a thread-safe function");
 }
 
+Delivery::~Delivery() {
+  if (mailbox_->closed_) return;
+  napi_remove_env_cleanup_hook(env_, &Delivery::close, this);
+  napi_release_threadsafe_function(mailbox_->function_, napi_tsfn_abort);
+}
+
 void Delivery::start(std::shared_ptr<Work> work, std::shared_ptr<Job> job) {
   Mailbox& mailbox = *mailbox_;
   active_.push_back(std::move(work));

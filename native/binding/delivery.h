@@ -44,6 +44,8 @@ class Work {
 class Delivery {
  public:
   explicit Delivery(Napi::Env env);
+  // Takes the hook and the function back where the environment is not ending: a load that failed half-way.
+  ~Delivery();
   Delivery(const Delivery&) = delete;
   Delivery& operator=(const Delivery&) = delete;
 

@@ -198,7 +198,8 @@ Napi::Value NativeModel::train(const Napi::CallbackInfo& info) {
   const auto data = unwrap<NativeDataset>(info[0], "dataset").data("dataset");
   return core_->visit([&]<class T>(std::shared_ptr<krylov::Model<T>>& model) -> Napi::Value {
     Acquired<T> acquired(*model);
-    check_rows(model->network(), std::min(options.batch_size, data->rows()), "options.batchSize");
+    const auto rows = options.has_rows ? static_cast<std::int64_t>(options.rows.size()) : data->rows();
+    check_rows(model->network(), std::min(options.batch_size, rows), "options.batchSize");
     Environment& environment = Environment::of(env);
     auto work = std::make_shared<RunWork>(on_event, kDTypeOf<T>);
     auto reporter = std::make_unique<Reporter>(work->events(), environment.delivery.mailbox());

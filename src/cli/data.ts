@@ -156,7 +156,8 @@ async function loadCsv(
   for (const [head, target] of heads) {
     const want = wants.find((one) => one.head === head)
     if (want === undefined) throw new RunError(`${from.csv}: the model has no head '${head}'`)
-    const targetKind = from.targetKind ?? (want.classIndices ? 'class' : 'number')
+    const labelled = want.classIndices || known.classes?.[head] !== undefined
+    const targetKind = from.targetKind ?? (labelled ? 'class' : 'number')
     const table = await readCsv(from.csv, { ...text, ...select, dtype, target, targetKind })
     inputs ??= { data: table.data, shape: table.shape }
     columns ??= table.columns

@@ -1,5 +1,5 @@
 import type { AnyModel, LossOption, MetricOption, Model } from '../index.js'
-import { evaluate } from '../index.js'
+import { evaluate, isKrylovError } from '../index.js'
 import type { Column, Source } from './config.js'
 import { folderOf, readConfig, resolvePaths } from './config.js'
 import type { CsvText } from './data.js'
@@ -89,10 +89,26 @@ async function jobOf(given: EvaluateArguments, model: AnyModel, notes: Notes): P
   }
 }
 
+/** A wrong loss or metric is told before any data are read: `evaluate` looks at its options first. */
+async function checkTask(model: AnyModel, given: EvaluateArguments, { loss, metrics }: Job): Promise<void> {
+  if (given.loss === undefined && given.metric === undefined) return
+  const nothing = { inputs: [], targets: [] }
+  try {
+    await evaluate(model as Model, nothing, { loss, ...(metrics === undefined ? {} : { metrics }) })
+  } catch (error) {
+    if (!isKrylovError(error) || error.code !== 'ERR_OPTION') return
+    const path = String(error.details?.path ?? error.details?.name ?? '')
+    if (path.startsWith('loss')) throw problem('--loss', error.message)
+    if (path.startsWith('metrics')) throw problem('--metric', error.message)
+  }
+}
+
 /** `krylov evaluate`: loss and metrics of a model over data. */
 export async function evaluateCommand(given: EvaluateArguments): Promise<number> {
   const { model, notes } = await loadWithNotes(given.model)
-  const { source, loss, metrics } = await jobOf(given, model, notes)
+  const job = await jobOf(given, model, notes)
+  await checkTask(model, given, job)
+  const { source, loss, metrics } = job
   const samples = await loadSamples(source, wantsOf(model.outputs, loss), model.dtype, notes)
   const evaluation = await evaluate(model as Model, asData(samples), {
     loss,

@@ -91,7 +91,7 @@ async function modelProblems(config: Config): Promise<Problem[]> {
 
 /** Where the options of `train` stand in a configuration. */
 export function placeOf(path: string): string {
-  return /^(metrics|earlyStopping)\b/.test(path) ? `training.${path}` : path
+  return /^(metrics|earlyStopping|threads|batchSize|epochs|l2)\b/.test(path) ? `training.${path}` : path
 }
 
 /**

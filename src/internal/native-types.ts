@@ -10,7 +10,14 @@ export type InputArray = FloatArray | Uint8Array
 export type NativeActivation = { kind: string; parameter: number }
 export type NativeInitialiser = { kind: string; [option: string]: string | number }
 export type NativeLayer =
-  | { kind: 'dense'; units: number; bias: boolean; activation: NativeActivation; weightInitialiser: NativeInitialiser; biasInitialiser: NativeInitialiser }
+  | {
+      kind: 'dense'
+      units: number
+      bias: boolean
+      activation: NativeActivation
+      weightInitialiser: NativeInitialiser
+      biasInitialiser: NativeInitialiser
+    }
   | { kind: 'layerNorm'; epsilon: number }
   | { kind: 'dropout'; rate: number }
   | { kind: 'residual'; layers: NativeLayer[] }
@@ -85,7 +92,16 @@ export type NativeEpochEvent = {
   /** true where this epoch is the best so far by the monitored value */
   best: boolean
 }
-export type NativeStepEvent = { type: 'step'; epoch: number; updates: number; position: number; samples: number; loss: number; learningRate: number; seconds: number }
+export type NativeStepEvent = {
+  type: 'step'
+  epoch: number
+  updates: number
+  position: number
+  samples: number
+  loss: number
+  learningRate: number
+  seconds: number
+}
 export type NativeEndEvent = {
   type: 'end'
   reason: 'completed' | 'earlyStopped' | 'aborted' | 'notFinite'
@@ -113,10 +129,24 @@ export type NativeTrainOptions = {
   /** rows of the training set, in order; null: all. For validation splits. */
   rows: Uint32Array | null
   validationRows: Uint32Array | null
-  earlyStopping: { head: number; metric: number; maximize: boolean; patience: number; minDelta: number; restoreBest: boolean } | null
+  earlyStopping: {
+    head: number
+    metric: number
+    maximize: boolean
+    patience: number
+    minDelta: number
+    restoreBest: boolean
+  } | null
   state: NativeTrainingState | null
 }
-export type NativeStepResult = { loss: number; headLosses: number[]; lossPerSample: Float64Array; learningRate: number; updates: number; finite: boolean }
+export type NativeStepResult = {
+  loss: number
+  headLosses: number[]
+  lossPerSample: Float64Array
+  learningRate: number
+  updates: number
+  finite: boolean
+}
 
 export interface NativeDataset {
   readonly rows: number
@@ -132,9 +162,26 @@ export interface NativeModel {
   getParameters(out: FloatArray): void
   setParameters(flat: FloatArray): void
   /** out: one array a head: [rows, width] of the model's dtype, or Int32Array [rows] for 'class'. probability: the losses' links by head ('softmax' | 'sigmoid' | 'identity'). */
-  predict(inputs: InputArray, rows: number, columns: number, output: 'raw' | 'probability' | 'class', links: string[], out: (FloatArray | Int32Array)[]): void
-  predictAsync(dataset: NativeDataset, output: 'raw' | 'probability' | 'class', links: string[], threads: number): NativeTask<(FloatArray | Int32Array)[]>
-  evaluateAsync(dataset: NativeDataset, tasks: NativeHeadTask[], l2: number, threads: number): NativeTask<NativeEvaluation>
+  predict(
+    inputs: InputArray,
+    rows: number,
+    columns: number,
+    output: 'raw' | 'probability' | 'class',
+    links: string[],
+    out: (FloatArray | Int32Array)[],
+  ): void
+  predictAsync(
+    dataset: NativeDataset,
+    output: 'raw' | 'probability' | 'class',
+    links: string[],
+    threads: number,
+  ): NativeTask<(FloatArray | Int32Array)[]>
+  evaluateAsync(
+    dataset: NativeDataset,
+    tasks: NativeHeadTask[],
+    l2: number,
+    threads: number,
+  ): NativeTask<NativeEvaluation>
   train(dataset: NativeDataset, options: NativeTrainOptions, onEvent: (event: NativeEvent) => void): NativeRun
   trainer(options: NativeTrainOptions): NativeTrainer
   linearize(batch: NativeDataset, tasks: NativeHeadTask[], l2: number): NativePoint

@@ -45,6 +45,10 @@ export function loadAddon(list: readonly Candidate[], load: (path: string) => un
       loaded.setErrorClass(KrylovError as unknown as Parameters<NativeAddon['setErrorClass']>[0])
       return loaded
     } catch (error) {
+      // The addon is there and refuses its environment: no other build would help.
+      if (error instanceof Error && 'code' in error && error.code === 'ERR_OPTION') {
+        throw new KrylovError('ERR_OPTION', error.message)
+      }
       attempts.push({ ...candidate, error: error instanceof Error ? error.message : String(error) })
     }
   }

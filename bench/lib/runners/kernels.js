@@ -47,5 +47,41 @@ export async function run(scenario) {
       ]),
     ),
   )
-  store(scenario, known, { results })
+  const single = await singleKernels(scenario)
+  store(scenario, known, { results, single })
+}
+
+/**
+ * Kernel by kernel: nanoseconds an element, and GFLOP/s of the product.
+ *
+ * @param {Scenario} scenario
+ */
+async function singleKernels(scenario) {
+  /** @type {{ call: string, size: number, microseconds: number, margin: number, samples: number }[]} */
+  const results = []
+  const process = new Case({ specification: { role: 'single-kernels', secondsPerCall: scenario.secondsPerKernel } })
+  try {
+    const { sizes } = await process.ready(scenario.readySeconds)
+    for (const [call, size] of Object.entries(sizes)) {
+      progress(`  kernel: ${call}`)
+      const { microseconds, margin, samples } = await process.ask({ call })
+      results.push({ call, size, microseconds, margin, samples })
+    }
+  } finally {
+    await process.stop()
+  }
+  print('\nKernel by kernel, float32, one thread; the call around it included\n')
+  print(
+    table(
+      ['kernel', 'µs a call', 'ns an element'],
+      results.map(({ call, size, microseconds, margin }) => [
+        call,
+        `${figure(microseconds)} ±${percent(margin)}`,
+        call.startsWith('product')
+          ? `${figure(size / microseconds / 1000)} GFLOP/s`
+          : figure((microseconds * 1000) / size),
+      ]),
+    ),
+  )
+  return results
 }

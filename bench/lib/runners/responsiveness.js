@@ -35,13 +35,13 @@ export async function run(scenario) {
             `abort() to settled, training ${scenario.training}`,
             figure(abort.median, ' ms'),
             figure(abort.max, ' ms'),
-            `${scenario.abort.tries} tries`,
+            `${scenario.abort.tries} tries, reach ${scenario.abort.reach} ms`,
           ],
           [
             'timer lag, training',
             figure(found.lag.percentile99, ' ms (99 %)'),
             figure(found.lag.worst, ' ms'),
-            `${found.lag.ticks} ticks of ${scenario.lag.intervalMilliseconds} ms`,
+            `${found.lag.ticks} ticks of ${scenario.lag.intervalMilliseconds} ms, reach ${scenario.lag.reach} ms`,
           ],
           [
             'timer lag, idle',

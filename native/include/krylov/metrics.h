@@ -33,10 +33,6 @@ struct MetricSpec {
   double threshold = 0.5;                   // probability above which a logit of binary cross-entropy is positive
 };
 
-// The public names: accuracy, topK, precision, recall, f1, auc, r2,
-// meanAbsoluteError, meanSquaredError, rootMeanSquaredError. False for others.
-bool parse_metric(const char* name, MetricKind& out) noexcept;
-bool parse_averaging(const char* name, Averaging& out) noexcept;  // macro, micro, binary
 bool maximizes(MetricKind kind) noexcept;
 
 // Whether the metric is defined for a head of `width` outputs trained with this loss.

@@ -68,7 +68,7 @@ void gather_inputs(const Network<T>& network, const void* rows, DType dtype, con
 
 template <Scalar T>
 Batch<T>::Batch(const Network<T>& network, std::vector<LossSpec> losses, std::int64_t max_rows)
-    : network_(&network), losses_(std::move(losses)) {
+    : network_(&network), losses_(std::move(losses)), sample_weights_(static_cast<std::size_t>(max_rows)) {
   const auto rows = static_cast<std::size_t>(max_rows);
   for (std::size_t h = 0; h < losses_.size(); ++h) {
     Head head;
@@ -134,6 +134,9 @@ void Batch<T>::load(const Pass<T>& pass, std::int64_t first, std::int64_t count)
   };
   gather_inputs<T>(*network_, from(static_cast<const std::byte*>(data_->inputs()), data_->dtype(), data_->columns()),
                    data_->dtype(), index, count, pass.workspace->activation(0) + first * network_->buffers()[0].ld);
+  if (const double* weights = data_->weights()) {
+    for (std::int64_t r = first; r < first + count; ++r) sample_weights_[static_cast<std::size_t>(r)] = weights[source(r)];
+  }
   for (std::size_t h = 0; h < heads_.size(); ++h) {
     Head& head = heads_[h];
     const DatasetTargets& targets = data_->targets()[h];
@@ -208,11 +211,6 @@ template <Scalar T>
 const T* Batch<T>::targets(std::size_t head) const noexcept {
   return heads_[head].classes ? nullptr : heads_[head].targets.data();
 }
-template <Scalar T>
-const double* Batch<T>::weights(std::size_t head) const noexcept {
-  return heads_[head].weighted ? heads_[head].weights.data() : nullptr;
-}
-
 template void gather_inputs(const Network<float>&, const void*, DType, const std::uint32_t*, std::int64_t, float*) noexcept;
 template void gather_inputs(const Network<double>&, const void*, DType, const std::uint32_t*, std::int64_t, double*) noexcept;
 template class Batch<float>;

@@ -60,7 +60,8 @@ class Batch {
   const std::int32_t* labels(std::size_t head) const noexcept;
   const T* targets(std::size_t head) const noexcept;
   std::int64_t ld_targets(std::size_t head) const noexcept { return heads_[head].ld; }
-  const double* weights(std::size_t head) const noexcept;
+  // Sample weights alone, by which metrics count, or null for 1; class weights belong to the loss.
+  const double* sample_weights() const noexcept { return data_->weights() != nullptr ? sample_weights_.data() : nullptr; }
 
  private:
   struct Head {
@@ -85,6 +86,7 @@ class Batch {
   const Network<T>* network_;
   std::vector<LossSpec> losses_;
   std::vector<Head> heads_;
+  AlignedBuffer<double> sample_weights_;
   const Dataset* data_ = nullptr;
   const std::uint32_t* index_ = nullptr;
   std::int64_t rows_ = 0, first_row_ = 0;

@@ -91,7 +91,7 @@ void Evaluator<T>::add_chunk() noexcept {
     const std::int64_t ld = network_->buffers()[static_cast<std::size_t>(buffer)].ld;
     for (MetricAccumulator& metric : metrics_[h]) {
       metric.add(workspace_.activation(buffer), ld, batch_.rows(), batch_.labels(h), batch_.targets(h),
-                 batch_.ld_targets(h), batch_.weights(h));
+                 batch_.ld_targets(h), batch_.sample_weights());
     }
   }
 }

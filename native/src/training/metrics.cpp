@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <numeric>
 
@@ -11,27 +10,6 @@ namespace krylov {
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-
-constexpr struct {
-  const char* name;
-  MetricKind kind;
-} kMetricNames[] = {
-    {"accuracy", MetricKind::kAccuracy},
-    {"topK", MetricKind::kTopK},
-    {"precision", MetricKind::kPrecision},
-    {"recall", MetricKind::kRecall},
-    {"f1", MetricKind::kF1},
-    {"auc", MetricKind::kAuc},
-    {"r2", MetricKind::kR2},
-    {"meanAbsoluteError", MetricKind::kMeanAbsoluteError},
-    {"meanSquaredError", MetricKind::kMeanSquaredError},
-    {"rootMeanSquaredError", MetricKind::kRootMeanSquaredError},
-};
-
-constexpr struct {
-  const char* name;
-  Averaging averaging;
-} kAveragingNames[] = {{"macro", Averaging::kMacro}, {"micro", Averaging::kMicro}, {"binary", Averaging::kBinary}};
 
 bool is_count(MetricKind kind) noexcept {
   return kind == MetricKind::kPrecision || kind == MetricKind::kRecall || kind == MetricKind::kF1;
@@ -63,26 +41,6 @@ double log_sum_exp(const std::vector<double>& row) noexcept {
 }
 
 }  // namespace
-
-bool parse_metric(const char* name, MetricKind& out) noexcept {
-  for (const auto& entry : kMetricNames) {
-    if (std::strcmp(entry.name, name) == 0) {
-      out = entry.kind;
-      return true;
-    }
-  }
-  return false;
-}
-
-bool parse_averaging(const char* name, Averaging& out) noexcept {
-  for (const auto& entry : kAveragingNames) {
-    if (std::strcmp(entry.name, name) == 0) {
-      out = entry.averaging;
-      return true;
-    }
-  }
-  return false;
-}
 
 bool maximizes(MetricKind kind) noexcept { return !is_error(kind); }
 

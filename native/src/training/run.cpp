@@ -147,10 +147,10 @@ class Run final : public TrainingRun {
       slice_ = slice;
       stop_ = false;
       begin_step();
-      const Clock::time_point start = Clock::now();
+      steps_start_ = Clock::now();
       team_ = &team;
       team.run(threads_, [](void* run, int t, int n) noexcept { static_cast<Run*>(run)->body(t, n); }, this);
-      train_seconds_ += seconds_since(start);
+      train_seconds_ += seconds_since(steps_start_);
     }
     if (ended_ || !sampler_.done()) return;
     if (evaluator_ != nullptr) {
@@ -208,7 +208,7 @@ class Run final : public TrainingRun {
     const bool report = options_.step_every > 0 && engine_->step() % options_.step_every == 0;
     if (report) {
       observer_->on_step({epoch_ + 1, engine_->step(), sampler_.position(), sampler_.count(), loss, rate,
-                          total_seconds_ + train_seconds_ + seconds_since(slice_)});
+                          total_seconds_ + train_seconds_ + seconds_since(steps_start_)});
     }
     stop_ = sampler_.done() || abort_.load(std::memory_order_relaxed) || seconds_since(slice_) >= kSliceSeconds;
     if (!stop_) begin_step();
@@ -241,6 +241,7 @@ class Run final : public TrainingRun {
     if (model_->try_publish(parameters_.span())) published_ = Clock::now();
     observer_->on_epoch(record);
     if (stop) {
+      sampler_.set_position(0);  // a run that goes on from here begins the next epoch
       end(EndReason::kEarlyStopped);
     } else if (epoch_ < options_.epochs) {
       start_epoch(false);
@@ -258,7 +259,9 @@ class Run final : public TrainingRun {
     }
     if (options_.has_early_stopping && e.maximize) value = -value;
     const double margin = options_.has_early_stopping ? e.min_delta : 0;
-    record.best = best_epoch_ == 0 || value < best_value_ - margin;
+    // Any number is better than none: a first epoch that gave NaN is no measure for the others.
+    const bool first = best_epoch_ == 0 || (std::isnan(best_value_) && !std::isnan(value));
+    record.best = first || value < best_value_ - margin;
     if (record.best) {
       best_value_ = value;
       best_epoch_ = record.epoch;
@@ -298,7 +301,7 @@ class Run final : public TrainingRun {
   std::int64_t epoch_ = 0, step_rows_ = 0, best_epoch_ = 0, bad_unit_ = 0;
   double loss_sum_ = 0, weight_sum_ = 0, learning_rate_ = 0, best_value_ = 0;
   double train_seconds_ = 0, validation_seconds_ = 0, total_seconds_ = 0;
-  Clock::time_point slice_, validation_start_, published_ = Clock::now();
+  Clock::time_point slice_, steps_start_, validation_start_, published_ = Clock::now();
   EndRecord end_;
 };
 

@@ -168,21 +168,24 @@ TrainingState StepEngine<T>::save() const {
 
 template <Scalar T>
 Status StepEngine<T>::restore(const TrainingState& state) noexcept {
+  // All is checked before anything is written: a state that does not fit changes nothing.
   const auto names = optimizer_->rule().state_names();
+  const std::vector<double>* arrays[kMaxStates] = {};
   for (std::size_t i = 0; i < names.size(); ++i) {
-    std::size_t found = state.names.size();
     for (std::size_t j = 0; j < state.names.size(); ++j) {
-      if (state.names[j] == names[i]) found = j;
+      if (state.names[j] == names[i]) arrays[i] = &state.arrays[j];
     }
-    if (found == state.names.size()) {
+    if (arrays[i] == nullptr) {
       return Status::error(ErrorCode::kState, "state.optimizer", "the state arrays of this optimizer");
     }
-    const std::vector<double>& values = state.arrays[found];
-    if (static_cast<std::int64_t>(values.size()) != network_->parameter_count()) {
-      return Status::error(ErrorCode::kShape, "state.optimizer", "one value a parameter",
-                           static_cast<std::int64_t>(values.size()), network_->parameter_count());
+    const auto size = static_cast<std::int64_t>(arrays[i]->size());
+    if (size != network_->parameter_count()) {
+      return Status::error(ErrorCode::kShape, "state.optimizer", "one value a parameter", size,
+                           network_->parameter_count());
     }
-    network_->template to_arena<double>(values, optimizer_->state(static_cast<int>(i)));
+  }
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    network_->template to_arena<double>(*arrays[i], optimizer_->state(static_cast<int>(i)));
   }
   optimizer_->set_updates(state.updates);
   return Status::success();

@@ -52,6 +52,9 @@ class StepEngine {
   std::string unit_name(std::int64_t unit) const;
   std::int64_t step() const noexcept { return optimizer_->updates(); }
 
+  // Of the dropout masks.
+  void set_seed(std::uint64_t seed) noexcept { pass_.seed = seed; }
+
   TrainingState save() const;  // optimizer part
   Status restore(const TrainingState& state) noexcept;
 

@@ -62,8 +62,11 @@ class StepTrainer final : public Trainer<T> {
     return state;
   }
   Status set_state(const TrainingState& state) override {
+    if (Status s = engine_->restore(state); !s.ok()) return s;
+    options_.seed = state.seed;
+    engine_->set_seed(state.seed);
     attached_ = false;
-    return engine_->restore(state);
+    return Status::success();
   }
 
  private:
