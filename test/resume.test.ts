@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { DType, OptimizerOption, TrainRun } from '../src/index.js'
+import type { OptimizerOption, TrainRun } from '../src/index.js'
 import {
   adam,
   classicalMomentum,
@@ -9,17 +9,11 @@ import {
   dense,
   dropout,
   sgd,
-  softmaxCrossEntropy,
   train,
 } from '../src/index.js'
+import { classifier, data, loss } from './support/classifier.js'
 import { classData } from './support/data.js'
 import { expectError } from './support/errors.js'
-
-function classifier<D extends DType = 'float32'>(dtype = 'float32' as D, seed = 1) {
-  return createModel<D>({ inputs: 2, layers: [dense(16, 'tanh'), dense(3)], seed, dtype })
-}
-const data = classData(300)
-const loss = softmaxCrossEntropy()
 
 describe('state', () => {
   test('a run that early stopping ended goes on with whole epochs', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { DType, EpochRecord, OptimizerOption, StepRecord } from '../src/index.js'
+import type { EpochRecord, OptimizerOption, StepRecord } from '../src/index.js'
 import {
   adam,
   binaryCrossEntropy,
@@ -14,19 +14,13 @@ import {
   linearize,
   meanSquaredError,
   sgd,
-  softmaxCrossEntropy,
   train,
   warmup,
 } from '../src/index.js'
+import { classifier, data, loss } from './support/classifier.js'
 import { expectClose } from './support/compare.js'
 import { classData, regressionData } from './support/data.js'
 import { expectError } from './support/errors.js'
-
-function classifier<D extends DType = 'float32'>(dtype = 'float32' as D, seed = 1) {
-  return createModel<D>({ inputs: 2, layers: [dense(16, 'tanh'), dense(3)], seed, dtype })
-}
-const data = classData(300)
-const loss = softmaxCrossEntropy()
 
 describe('a run', () => {
   test('timers keep ticking while a network trains, and an abort ends it', async () => {
