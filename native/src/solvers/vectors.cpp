@@ -1,0 +1,168 @@
+#include "solvers/vectors.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/kernel_table.h"
+
+namespace krylov {
+
+namespace {
+
+// Elements of a partial result: it fixes the order of every sum.
+constexpr std::int64_t kChunk = 8192;
+// Below this a pass over a vector takes less time than two threads take to meet.
+constexpr std::int64_t kWorthSharing = 4 * kChunk;
+
+}  // namespace
+
+template <Scalar T>
+Vectors<T>::Vectors(Session& session, std::int64_t size)
+    : session_(&session), size_(size), partials_(static_cast<std::size_t>(ceil_div(size, kChunk))) {}
+
+template <Scalar T>
+template <class Body>
+void Vectors<T>::each(Body&& body) noexcept {
+  struct Work {
+    Body& body;
+    std::int64_t size;
+  } work{body, size_};
+  const auto run = [](void* context, int thread, int threads) noexcept {
+    const auto& w = *static_cast<const Work*>(context);
+    const std::int64_t chunks = ceil_div(w.size, kChunk);
+    for (std::int64_t c = chunks * thread / threads; c < chunks * (thread + 1) / threads; ++c) {
+      w.body(c * kChunk, std::min(kChunk, w.size - c * kChunk));
+    }
+  };
+  if (size_ < kWorthSharing) {
+    run(&work, 0, 1);
+  } else {
+    session_->team().run(session_->threads(), run, &work);
+  }
+}
+
+template <Scalar T>
+template <class Body>
+double Vectors<T>::reduce(Body&& body) noexcept {
+  double* partials = partials_.data();
+  each([&](std::int64_t first, std::int64_t count) { partials[first / kChunk] = body(first, count); });
+  return sum_in_order(partials_.span());
+}
+
+template <Scalar T>
+double Vectors<T>::dot(const T* x, const T* y) noexcept {
+  return reduce([&](std::int64_t i, std::int64_t n) { return kernels<T>().dot(x + i, y + i, n); });
+}
+
+template <Scalar T>
+double Vectors<T>::norm(const T* x) noexcept {
+  return std::sqrt(reduce([&](std::int64_t i, std::int64_t n) { return kernels<T>().sum_squares(x + i, n); }));
+}
+
+template <Scalar T>
+void Vectors<T>::dots(const T* rows, std::int64_t count, const T* x, std::span<double> out) noexcept {
+  const std::int64_t chunks = ceil_div(size_, kChunk);
+  AlignedBuffer<double> partials(static_cast<std::size_t>(chunks * count));
+  each([&](std::int64_t first, std::int64_t n) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      partials.data()[i * chunks + first / kChunk] = kernels<T>().dot(rows + i * size_ + first, x + first, n);
+    }
+  });
+  for (std::int64_t i = 0; i < count; ++i) {
+    out[static_cast<std::size_t>(i)] =
+        sum_in_order({partials.data() + i * chunks, static_cast<std::size_t>(chunks)});
+  }
+}
+
+template <Scalar T>
+double Vectors<T>::sum_magnitudes(const T* x) noexcept {
+  return reduce([&](std::int64_t first, std::int64_t n) {
+    double sum = 0;
+    for (std::int64_t i = first; i < first + n; ++i) sum += std::abs(static_cast<double>(x[i]));
+    return sum;
+  });
+}
+
+template <Scalar T>
+double Vectors<T>::largest_magnitude(const T* x) noexcept {
+  double* partials = partials_.data();
+  each([&](std::int64_t first, std::int64_t n) {
+    double most = 0;
+    for (std::int64_t i = first; i < first + n; ++i) {
+      const double size = std::abs(static_cast<double>(x[i]));
+      if (!(size <= most)) most = size;  // a NaN comes through
+    }
+    partials[first / kChunk] = most;
+  });
+  double most = 0;
+  for (const double size : partials_.span()) {
+    if (!(size <= most)) most = size;
+  }
+  return most;
+}
+
+template <Scalar T>
+bool Vectors<T>::all_finite(const T* x) noexcept {
+  return reduce([&](std::int64_t i, std::int64_t n) { return kernels<T>().all_finite(x + i, n) ? 0.0 : 1.0; }) == 0;
+}
+
+template <Scalar T>
+void Vectors<T>::fill(T value, T* x) noexcept {
+  each([&](std::int64_t i, std::int64_t n) { std::fill_n(x + i, n, value); });
+}
+
+template <Scalar T>
+void Vectors<T>::copy(const T* x, T* out) noexcept {
+  each([&](std::int64_t i, std::int64_t n) { std::memcpy(out + i, x + i, static_cast<std::size_t>(n) * sizeof(T)); });
+}
+
+template <Scalar T>
+void Vectors<T>::scale(double a, T* x) noexcept {
+  each([&](std::int64_t i, std::int64_t n) { kernels<T>().scale(static_cast<T>(a), x + i, n); });
+}
+
+template <Scalar T>
+void Vectors<T>::add(const T* x, double a, const T* y, T* out) noexcept {
+  each([&](std::int64_t i, std::int64_t n) { kernels<T>().scaled_sum(x + i, static_cast<T>(a), y + i, out + i, n); });
+}
+
+template <Scalar T>
+void Vectors<T>::combine(double a, const T* x, double b, const T* y, T* out) noexcept {
+  const T p = static_cast<T>(a), q = static_cast<T>(b);
+  each([&](std::int64_t first, std::int64_t n) {
+    for (std::int64_t i = first; i < first + n; ++i) out[i] = p * x[i] + q * y[i];
+  });
+}
+
+template <Scalar T>
+void Vectors<T>::add_rows(std::span<const double> a, const T* rows, T* x) noexcept {
+  each([&](std::int64_t first, std::int64_t n) {
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      const T* row = rows + static_cast<std::int64_t>(i) * size_ + first;
+      kernels<T>().scaled_sum(x + first, static_cast<T>(a[i]), row, x + first, n);
+    }
+  });
+}
+
+template <Scalar T>
+void Vectors<T>::multiply(const T* x, const T* y, T* out) noexcept {
+  each([&](std::int64_t first, std::int64_t n) {
+    for (std::int64_t i = first; i < first + n; ++i) out[i] = x[i] * y[i];
+  });
+}
+
+template <Scalar T>
+double Vectors<T>::step(double a, const T* p, const T* w, T* x, T* r) noexcept {
+  const T forward = static_cast<T>(a), back = static_cast<T>(-a);
+  return reduce([&](std::int64_t i, std::int64_t n) {
+    kernels<T>().scaled_sum(x + i, forward, p + i, x + i, n);
+    kernels<T>().scaled_sum(r + i, back, w + i, r + i, n);
+    return kernels<T>().sum_squares(r + i, n);
+  });
+}
+
+template class Vectors<float>;
+template class Vectors<double>;
+
+}  // namespace krylov

@@ -1,0 +1,53 @@
+// Vector arithmetic of the solvers: long vectors, several threads, results that
+// do not depend on how many. Scalars are float64 whatever the vectors are.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "krylov/buffer.h"
+#include "krylov/dtype.h"
+#include "krylov/procedure.h"
+
+namespace krylov {
+
+template <Scalar T>
+class Vectors {
+ public:
+  // Of `size` elements each, worked on by the team that the session lends.
+  Vectors(Session& session, std::int64_t size);
+
+  std::int64_t size() const noexcept { return size_; }
+  AlignedBuffer<T> make() const { return AlignedBuffer<T>(static_cast<std::size_t>(size_)); }  // zeros
+
+  double dot(const T* x, const T* y) noexcept;
+  double norm(const T* x) noexcept;
+  // out[i] = x . row i of `rows` [count, size]: one pass over x for all.
+  void dots(const T* rows, std::int64_t count, const T* x, std::span<double> out) noexcept;
+  double sum_magnitudes(const T* x) noexcept;  // |x|_1
+  double largest_magnitude(const T* x) noexcept;
+  bool all_finite(const T* x) noexcept;
+
+  void fill(T value, T* x) noexcept;
+  void copy(const T* x, T* out) noexcept;
+  void scale(double a, T* x) noexcept;
+  // out = x + a y; out may be x or y.
+  void add(const T* x, double a, const T* y, T* out) noexcept;
+  // out = a x + b y; out may be x or y.
+  void combine(double a, const T* x, double b, const T* y, T* out) noexcept;
+  // x += sum_i a[i] * row i of `rows` [a.size(), size].
+  void add_rows(std::span<const double> a, const T* rows, T* x) noexcept;
+  // out = x * y by elements; out may be x or y.
+  void multiply(const T* x, const T* y, T* out) noexcept;
+  // x += a p, r -= a w, in one pass; returns r . r.
+  double step(double a, const T* p, const T* w, T* x, T* r) noexcept;
+
+ private:
+  template <class Body> void each(Body&& body) noexcept;           // body(first, count)
+  template <class Body> double reduce(Body&& body) noexcept;       // sum of body(first, count) in order
+  Session* session_;
+  std::int64_t size_;
+  AlignedBuffer<double> partials_;
+};
+
+}  // namespace krylov
