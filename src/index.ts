@@ -4,8 +4,30 @@
  * This file is the public interface: what is not exported here is internal.
  */
 
+export type { LinearOperator, OperatorTag } from './curvature/linear-operator.js'
+export { matmat, NativeLinearOperator } from './curvature/linear-operator.js'
 export type { ByHead, FloatMatrix, LinearizeOptions, PerSampleOptions } from './curvature/linearize.js'
 export { LinearizedPoint, linearize } from './curvature/linearize.js'
+export type {
+  DenseOperatorOptions,
+  DiagonalOperatorOptions,
+  FunctionOperatorOptions,
+  IdentityOperatorOptions,
+  LowRankOperatorOptions,
+  OperatorFunction,
+} from './curvature/operators.js'
+export {
+  blockDiagonalOperator,
+  damped,
+  denseOperator,
+  diagonalOperator,
+  functionOperator,
+  identityOperator,
+  lowRankOperator,
+  scaledOperator,
+  shiftedOperator,
+  sumOperator,
+} from './curvature/operators.js'
 export type { Dataset, DatasetLike, DatasetNames, Split, SplitOptions } from './data/dataset.js'
 export { splitData } from './data/dataset.js'
 export type { CsvDatasetOptions } from './data/load.js'
@@ -32,7 +54,7 @@ export {
 export type { TypedArrayInput, TypedArrayOf } from './internal/arrays.js'
 export type { ErrorCode, ErrorDetails } from './internal/errors.js'
 export { errorCodes, isKrylovError, KrylovError } from './internal/errors.js'
-export type { DType, FloatArray } from './internal/native.js'
+export type { DType, FloatArray, SolveReason } from './internal/native.js'
 export type {
   BinaryCrossEntropyOptions,
   HuberOptions,
@@ -108,16 +130,59 @@ export type {
 } from './model/model.js'
 export { createModel, Model } from './model/model.js'
 export type { ModelOptions, ModelSpec, Task } from './model/spec.js'
+export type { AdaHessian, AdaHessianOptions } from './optimizers/adahessian.js'
+export { adahessian } from './optimizers/adahessian.js'
 export type { Adam, AdamOptions } from './optimizers/adam.js'
 export { adam } from './optimizers/adam.js'
 export type { AdamW, AdamWOptions } from './optimizers/adamw.js'
 export { adamw } from './optimizers/adamw.js'
+export type { Bfgs, BfgsOptions } from './optimizers/bfgs.js'
+export { bfgs } from './optimizers/bfgs.js'
 export type { ClassicalMomentum, ClassicalMomentumOptions, NesterovPlace } from './optimizers/classical-momentum.js'
 export { classicalMomentum } from './optimizers/classical-momentum.js'
 export type { CreateOptimizerOptions, OptimizerState, Shapes } from './optimizers/create-optimizer.js'
 export { createOptimizer, Optimizer } from './optimizers/create-optimizer.js'
-export type { OptimizerKind, OptimizerOption, OptimizerSpec } from './optimizers/registry.js'
-export { optimizerKinds } from './optimizers/registry.js'
+export type { CurvatureKind, DampingOptions, PreconditionerOptions } from './optimizers/curvature-options.js'
+export type { DiagonalNewton, DiagonalNewtonOptions } from './optimizers/diagonal-newton.js'
+export { diagonalNewton } from './optimizers/diagonal-newton.js'
+export type {
+  GradientNormalizedSmoothness,
+  GradientNormalizedSmoothnessOptions,
+} from './optimizers/gradient-normalized-smoothness.js'
+export { gradientNormalizedSmoothness } from './optimizers/gradient-normalized-smoothness.js'
+export type { HessianFree, HessianFreeOptions } from './optimizers/hessian-free.js'
+export { hessianFree } from './optimizers/hessian-free.js'
+export type { Kfac, KfacOptions } from './optimizers/kfac.js'
+export { kfac } from './optimizers/kfac.js'
+export type { KrylovSubspaceDescent, KrylovSubspaceDescentOptions } from './optimizers/krylov-subspace-descent.js'
+export { krylovSubspaceDescent } from './optimizers/krylov-subspace-descent.js'
+export type { Lbfgs, LbfgsOptions } from './optimizers/lbfgs.js'
+export { lbfgs } from './optimizers/lbfgs.js'
+export type { LevenbergMarquardt, LevenbergMarquardtOptions } from './optimizers/levenberg-marquardt.js'
+export { levenbergMarquardt } from './optimizers/levenberg-marquardt.js'
+export type { NewtonCG, NewtonCGOptions } from './optimizers/newton-cg.js'
+export { newtonCG } from './optimizers/newton-cg.js'
+export type { NewtonMR, NewtonMROptions } from './optimizers/newton-mr.js'
+export { newtonMR } from './optimizers/newton-mr.js'
+export type {
+  ConjugateFormula,
+  NonlinearConjugateGradient,
+  NonlinearConjugateGradientOptions,
+} from './optimizers/nonlinear-conjugate-gradient.js'
+export { nonlinearConjugateGradient } from './optimizers/nonlinear-conjugate-gradient.js'
+export type {
+  MinimizerKind,
+  MinimizerOption,
+  MinimizerSpec,
+  OptimizerKind,
+  OptimizerOption,
+  OptimizerSpec,
+  UpdateRuleKind,
+  UpdateRuleOption,
+  UpdateRuleSpec,
+} from './optimizers/registry.js'
+export { minimizerKinds, optimizerKinds } from './optimizers/registry.js'
+export type { Filled } from './optimizers/rule.js'
 export type {
   ConstantOptions,
   CosineOptions,
@@ -140,14 +205,46 @@ export {
 } from './optimizers/schedule.js'
 export type { Sgd, SgdOptions } from './optimizers/sgd.js'
 export { sgd } from './optimizers/sgd.js'
+export type { Sophia, SophiaOptions } from './optimizers/sophia.js'
+export { sophia } from './optimizers/sophia.js'
+export type { StochasticLbfgs, StochasticLbfgsOptions } from './optimizers/stochastic-lbfgs.js'
+export { stochasticLbfgs } from './optimizers/stochastic-lbfgs.js'
+export type { ChartOptions, Series } from './report/figure.js'
+export { renderChart, writeChart } from './report/figure.js'
 export type { DescribedModel, ReportEpoch, ReportHistory, ReportOptions } from './report/report.js'
 export { renderReport, writeReport } from './report/report.js'
+export type {
+  ConjugateGradientOptions,
+  ConjugateGradientResult,
+  ProgressOptions,
+  SolveResult,
+  StoredIterate,
+  StoreOptions,
+} from './solvers/conjugate-gradient.js'
+export { conjugateGradient, conjugateGradientSync } from './solvers/conjugate-gradient.js'
+export type { LanczosOptions, LanczosResult } from './solvers/lanczos.js'
+export { lanczos, lanczosSync } from './solvers/lanczos.js'
+export type { LeastSquaresOptions } from './solvers/least-squares.js'
+export { leastSquares, leastSquaresSync } from './solvers/least-squares.js'
+export type { MinresOptions, MinresResult } from './solvers/minres.js'
+export { minres, minresSync } from './solvers/minres.js'
+export type { SolveIteration, SolveOptions } from './solvers/options.js'
+export type { SteihaugOptions, SteihaugReason, SteihaugResult } from './solvers/steihaug.js'
+export { steihaug, steihaugSync } from './solvers/steihaug.js'
 export type { SystemInfo } from './system.js'
 export { systemInfo } from './system.js'
 export type { EvaluateOptions } from './training/evaluate.js'
 export { evaluate } from './training/evaluate.js'
-export type { EpochRecord, History, StepRecord, TrainReason } from './training/history.js'
+export type { EpochRecord, History, StepNumbers, StepRecord, StepWords, TrainReason } from './training/history.js'
 export type { Average, Metric, MetricName, MetricOption } from './training/metrics.js'
+export type {
+  MinimizeIteration,
+  MinimizeOptions,
+  MinimizeProblem,
+  MinimizeReason,
+  MinimizeResult,
+} from './training/minimize.js'
+export { minimize, minimizeSync } from './training/minimize.js'
 export type { EarlyStoppingOptions, StepOptions, TrainOptions } from './training/options.js'
 export type { TrainingState } from './training/state.js'
 export type {
@@ -160,5 +257,5 @@ export type {
 } from './training/tasks.js'
 export { train } from './training/train.js'
 export { TrainRun } from './training/train-run.js'
-export type { StepResult, TrainerOptions } from './training/trainer.js'
+export type { StepResult, TrainerOptions, TrainerStepOptions } from './training/trainer.js'
 export { createTrainer, Trainer } from './training/trainer.js'

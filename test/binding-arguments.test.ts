@@ -15,7 +15,7 @@ const batch = (): NativeDataset => new native.Dataset(dataset(rows))
 const model = freshModel()
 const size = model.parameterCount
 const out = (): Float32Array[] => [new Float32Array(rows * 2), new Float32Array(rows)]
-const point = (): NativePoint => model.linearize(batch(), tasks(), 0)
+const point = (): NativePoint => model.linearize(batch(), tasks(), 0, 0)
 const withCode = (code: string): unknown => expect.objectContaining({ code })
 
 describe('code that runs while arguments are read', () => {
@@ -186,9 +186,9 @@ describe('busy and disposed', () => {
       const refused = [
         () => busy.train(batch(), trainOptions(), nothing),
         () => busy.setParameters(new Float32Array(size)),
-        () => busy.linearize(batch(), tasks(), 0),
+        () => busy.linearize(batch(), tasks(), 0, 0),
         () => busy.dispose(),
-        () => trainer.step(batch()),
+        () => trainer.step(batch(), null),
       ]
       for (const call of refused) expect(call).toThrow(withCode('ERR_BUSY'))
       busy.getParameters(new Float64Array(size))
@@ -201,7 +201,7 @@ describe('busy and disposed', () => {
     expect(await promises[0]).toMatchObject({ loss: expect.any(Number) })
     expect(await promises[1]).toEqual([expect.any(Int32Array), expect.any(Int32Array)])
     expect(busy.busy).toBe(false)
-    trainer.step(batch())
+    trainer.step(batch(), null)
     busy.dispose()
   })
 
@@ -238,12 +238,12 @@ describe('busy and disposed', () => {
     disposed.dispose()
     expect(() => disposed.getParameters(new Float32Array(size))).toThrow(withCode('ERR_STATE'))
     expect(() => disposed.busy).toThrow(withCode('ERR_STATE'))
-    expect(() => trainer.step(batch())).toThrow(withCode('ERR_STATE'))
+    expect(() => trainer.step(batch(), null)).toThrow(withCode('ERR_STATE'))
     const data = batch()
     data.dispose()
     data.dispose()
     expect(() => data.rows).toThrow(withCode('ERR_STATE'))
-    expect(() => model.linearize(data, tasks(), 0)).toThrow(withCode('ERR_STATE'))
+    expect(() => model.linearize(data, tasks(), 0, 0)).toThrow(withCode('ERR_STATE'))
     expect(() => model.evaluateAsync(data, tasks(), 0, 0)).toThrow(withCode('ERR_STATE'))
     const made = point()
     made.dispose()

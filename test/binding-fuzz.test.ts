@@ -34,7 +34,7 @@ const handles: readonly (() => unknown)[] = [
   () => new native.Dataset(dataset()),
   () => new native.Optimizer(adam(), 3, 'float64'),
   () => new native.Model(twoHeads(), 'float64', 1).trainer(trainOptions()),
-  () => new native.Model(twoHeads(), 'float64', 1).linearize(new native.Dataset(dataset()), tasks(), 0),
+  () => new native.Model(twoHeads(), 'float64', 1).linearize(new native.Dataset(dataset()), tasks(), 0, 0),
   () => {
     const handle = new native.Dataset(dataset())
     handle.dispose()
@@ -201,7 +201,7 @@ describe('garbage', () => {
   test('objects that only a model makes', () => {
     const model = new native.Model(twoHeads(), 'float32', 0)
     const trainer = model.trainer(trainOptions())
-    const point = model.linearize(new native.Dataset(dataset()), tasks(), 0)
+    const point = model.linearize(new native.Dataset(dataset()), tasks(), 0, 0)
     for (const made of [trainer, point]) {
       const make = made.constructor as new (...args: unknown[]) => unknown
       for (const list of [[], [model], [trainer, point]]) {
@@ -224,7 +224,7 @@ const method =
     return Reflect.apply((self as Record<string, (...args: unknown[]) => unknown>)[name] as () => unknown, self, args)
   }
 const optimizer = (): NativeOptimizerObject => new native.Optimizer(adam(), 3, 'float32')
-const point = (): NativePoint => model.linearize(new native.Dataset(dataset()), tasks(), 0.1)
+const point = (): NativePoint => model.linearize(new native.Dataset(dataset()), tasks(), 0.1, 0)
 const trainer = (): NativeTrainer => new native.Model(twoHeads(), 'float32', 0).trainer(trainOptions())
 const freshModel = (): NativeModel => new native.Model(twoHeads(), 'float32', 0)
 const batch = (): NativeDataset => new native.Dataset(dataset(rows))

@@ -1,8 +1,9 @@
-// Networks, losses and first derivatives against vectors computed independently in float64 (test/golden/README.md).
+// Networks, losses, derivatives and curvature against vectors computed independently in float64 (test/golden/README.md).
 import { describe, expect, test } from 'vitest'
-import type { DType, LayerOption, LossOption } from '../src/index.js'
-import { createModel, evaluate, linearize } from '../src/index.js'
-import { expectClose, expectRelative } from './support/compare.js'
+import type { DType, FloatArray, LayerOption, LossOption, NativeLinearOperator, TypedArrayOf } from '../src/index.js'
+import { createModel, evaluate, linearize, matmat } from '../src/index.js'
+import { expectClose, expectRelative, largest } from './support/compare.js'
+import { expectError } from './support/errors.js'
 import type { Nested } from './support/golden.js'
 import { flatten, goldenCases } from './support/golden.js'
 
@@ -16,22 +17,24 @@ type Case = {
   readonly [key: string]: unknown
 }
 
-/** What belongs to second-order work, which this version does not offer. */
-const secondOrderKeys = [
-  'hessianVectorProduct',
-  'ggnVectorProduct',
-  'ggnDiagonal',
-  'hessianDiagonal',
+/** Approximations of curvature, and spectra: they have tests of their own. */
+const otherKeys = [
   'beckerLeCunDiagonal',
   'gaussNewtonLeCunDiagonal',
   'kfacInputFactors',
   'kfacOutputFactors',
-  'hessianTrace',
-  'ggnTrace',
-  'hessianFrobenius',
   'hessianLargestEigenvalues',
   'hessianSmallestEigenvalues',
   'ggnLargestEigenvalues',
+]
+const curvatureKeys = [
+  'hessianVectorProduct',
+  'ggnVectorProduct',
+  'hessianDiagonal',
+  'ggnDiagonal',
+  'hessianTrace',
+  'ggnTrace',
+  'hessianFrobenius',
 ]
 const inputKeys = ['source', 'model', 'loss', 'lossOptions', 'params', 'x', 'y', 'v']
 
@@ -53,10 +56,7 @@ describe.each(goldenCases<Case>('networks'))('$name', ({ value: golden }) => {
     const point = linearize(model, data, loss)
     const samples = golden.x.length
     const size = model.parameterCount
-    const v =
-      dtype === 'float64'
-        ? Float64Array.from(flatten(golden.v as Nested))
-        : Float32Array.from(flatten(golden.v as Nested))
+    const v = tensor(golden.v as Nested, dtype)
     const perSample = point.perSampleGradients().data
     const rows = Array.from({ length: samples }, (_, row) => perSample.subarray(row * size, (row + 1) * size))
     const jvp = point.jvp(v).data
@@ -75,7 +75,7 @@ describe.each(goldenCases<Case>('networks'))('$name', ({ value: golden }) => {
         rows.reduce((sum, g) => sum + (g[p] as number) ** 2 / samples, 0),
       ),
     }
-    const keys = Object.keys(golden).filter((key) => !inputKeys.includes(key) && !secondOrderKeys.includes(key))
+    const keys = Object.keys(golden).filter((key) => ![...inputKeys, ...otherKeys, ...curvatureKeys].includes(key))
     for (const key of keys) {
       const values = found[key]
       if (values === undefined) throw new Error(`golden key ${key} is neither checked nor on the list of later work`)
@@ -96,13 +96,72 @@ describe.each(goldenCases<Case>('networks'))('$name', ({ value: golden }) => {
     expectClose([right], [left], (dtype === 'float64' ? 1e-12 : 1e-5) * scale, 'uJv')
   })
 
+  test.each(dtypes)('%s: curvature', (dtype, tolerance) => {
+    const { model, loss, data } = prepare(golden, dtype)
+    const point = linearize(model, data, loss)
+    const v = tensor(golden.v as Nested, dtype)
+    const exact = dtype === 'float64'
+    expectRelative(
+      point.empiricalFisher().matvec(v),
+      flatten(golden.empiricalFisherVectorProduct as Nested),
+      tolerance,
+      'empiricalFisherVectorProduct',
+    )
+    const likelihood = ['meanSquaredError', 'binaryCrossEntropy', 'softmaxCrossEntropy'].includes(golden.loss)
+    if (golden.loss === 'meanAbsoluteError') {
+      expectError(() => point.hessian(), 'ERR_OPTION', 'loss')
+      expectError(() => point.ggn(), 'ERR_OPTION', 'loss')
+    }
+    if (!likelihood) {
+      expectError(() => point.fisher(), 'ERR_OPTION', 'loss')
+      if (golden.loss === 'meanAbsoluteError') return
+    }
+    const hessian = point.hessian()
+    const ggn = point.ggn()
+    if (likelihood) expectRelative(point.fisher().matvec(v), ggn.matvec(v), exact ? 1e-12 : 1e-5, 'fisher')
+    const h = entriesOf(hessian)
+    const g = entriesOf(ggn)
+    const trace = (matrix: readonly FloatArray[]): number => matrix.reduce((sum, row, i) => sum + (row[i] as number), 0)
+    const found: Record<string, ArrayLike<number>> = {
+      hessianVectorProduct: hessian.matvec(v),
+      ggnVectorProduct: ggn.matvec(v),
+      hessianDiagonal: h.map((row, i) => row[i] as number),
+      ggnDiagonal: g.map((row, i) => row[i] as number),
+      hessianTrace: [trace(h)],
+      ggnTrace: [trace(g)],
+      hessianFrobenius: [Math.sqrt(h.reduce((sum, row) => sum + dot(row, row), 0))],
+    }
+    // Traces are relative to the size of their matrix, which the diagonal's largest entry does not exceed.
+    const scales: Record<string, number> = { hessianTrace: largest(found.hessianDiagonal as number[]) }
+    const keys = curvatureKeys.filter((key) => golden[key] !== undefined)
+    expect(keys).toEqual(expect.arrayContaining(['hessianVectorProduct', 'ggnVectorProduct']))
+    for (const key of keys) {
+      const expected = flatten(golden[key] as Nested)
+      const scale = scales[key] ?? largest(expected)
+      expectClose(found[key] ?? [], expected, (exact ? tolerance : 1e-3) * scale, key)
+    }
+  })
+
   test('all keys are known', () => {
-    const known = [...inputKeys, ...secondOrderKeys]
+    const known = [...inputKeys, ...otherKeys, ...curvatureKeys]
     const checked = ['outputs', 'lossPerSample', 'meanLoss', 'gradient', 'perSampleGradients', 'jvp']
     const fisher = ['empiricalFisherVectorProduct', 'empiricalFisherDiagonal']
     expect(Object.keys(golden).filter((key) => ![...known, ...checked, ...fisher].includes(key))).toEqual([])
   })
 })
+
+function tensor(values: Nested, dtype: DType): FloatArray & TypedArrayOf<DType> {
+  return dtype === 'float64' ? Float64Array.from(flatten(values)) : Float32Array.from(flatten(values))
+}
+
+/** The rows of an operator's matrix, by unit vectors. */
+function entriesOf(operator: NativeLinearOperator): FloatArray[] {
+  const size = operator.shape[0]
+  const units = tensor(new Array<number>(size * size).fill(0), operator.dtype)
+  for (let i = 0; i < size; i++) units[i * size + i] = 1
+  const { data } = matmat(operator, units)
+  return Array.from({ length: size }, (_, i) => data.subarray(i * size, (i + 1) * size))
+}
 
 function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let sum = 0

@@ -1,6 +1,6 @@
 // Update rules fed with given gradients, against golden parameters (test/golden/README.md).
 import { describe, expect, test } from 'vitest'
-import type { DType, OptimizerOption } from '../src/index.js'
+import type { DType, UpdateRuleOption } from '../src/index.js'
 import { createOptimizer, optimizerKinds } from '../src/index.js'
 import { expectClose, largest } from './support/compare.js'
 import type { Nested } from './support/golden.js'
@@ -42,7 +42,7 @@ const dtypes = [
 ] as const
 
 describe.each(cases)('$name', ({ value: golden }) => {
-  const spec = { kind: golden.optimizer, ...golden.options } as OptimizerOption
+  const spec = { kind: golden.optimizer, ...golden.options } as UpdateRuleOption
 
   test.each(dtypes)('%s', (dtype, tolerance) => {
     const optimizer = createOptimizer(spec, golden.shapes, { dtype })

@@ -1,6 +1,6 @@
 // Rules that decide where the gradient is taken, on quadratics (test/golden/trajectories/README.md).
 import { describe, expect, test } from 'vitest'
-import type { OptimizerOption } from '../src/index.js'
+import type { UpdateRuleOption } from '../src/index.js'
 import { classicalMomentum, createOptimizer, sgd } from '../src/index.js'
 import { expectRelative } from './support/compare.js'
 import { goldenCases } from './support/golden.js'
@@ -17,7 +17,7 @@ type Case = {
 /** Methods that belong to later work. */
 const later = ['sharpnessAware']
 
-function optimizerOf({ method, options }: Case): OptimizerOption | undefined {
+function optimizerOf({ method, options }: Case): UpdateRuleOption | undefined {
   const { lookahead, ...rest } = options
   switch (method) {
     case 'nesterovLookahead':
@@ -40,7 +40,7 @@ test('only later work is left out', () => {
 
 describe.each(supported)('$name', ({ value: golden }) => {
   test('trajectory', () => {
-    const optimizer = createOptimizer(optimizerOf(golden) as OptimizerOption, [[golden.w0.length]], {
+    const optimizer = createOptimizer(optimizerOf(golden) as UpdateRuleOption, [[golden.w0.length]], {
       dtype: 'float64',
     })
     let w = Float64Array.from(golden.w0)

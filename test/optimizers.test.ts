@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { OptimizerOption } from '../src/index.js'
+import type { UpdateRuleOption } from '../src/index.js'
 import {
   adam,
   adamw,
@@ -37,7 +37,7 @@ test('factories fill in every default and freeze', () => {
 })
 
 // Each with a rate that suits both functions.
-const rules: [string, OptimizerOption][] = [
+const rules: [string, UpdateRuleOption][] = [
   ['sgd', sgd({ learningRate: 1e-3 })],
   ['sgd with momentum', sgd({ learningRate: 2e-4, momentum: 0.9 })],
   ['sgd with nesterov', sgd({ learningRate: 2e-4, momentum: 0.9, nesterov: true })],

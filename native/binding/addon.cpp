@@ -1,10 +1,15 @@
 // The addon: what JavaScript sees. One instance for each environment.
+#include "computation.h"
 #include "dataset.h"
 #include "environment.h"
+#include "minimizer.h"
 #include "model.h"
+#include "operator.h"
 #include "optimizer.h"
 #include "point.h"
 #include "run.h"
+#include "solve.h"
+#include "spectra.h"
 #include "system.h"
 #include "trainer.h"
 #include "values.h"
@@ -22,6 +27,8 @@ Environment::Environment(Napi::Env env) : delivery(env) {
   run = Napi::Persistent(NativeRun::define(env));
   trainer = Napi::Persistent(NativeTrainer::define(env));
   point = Napi::Persistent(NativePoint::define(env));
+  computation = Napi::Persistent(NativeComputation::define(env));
+  linear_operator = Napi::Persistent(NativeOperator::define(env));
 }
 
 Environment& Environment::of(Napi::Env env) {
@@ -58,9 +65,30 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
     add_function<&permutation>(exports, "permutation");
     add_function<&measure_peak>(exports, "measurePeak");
     add_function<&measure_bandwidth>(exports, "measureBandwidth");
+    add_function<&make_dense_operator>(exports, "denseOperator");
+    add_function<&make_diagonal_operator>(exports, "diagonalOperator");
+    add_function<&make_sum_operator>(exports, "sumOperator");
+    add_function<&make_low_rank_operator>(exports, "lowRankOperator");
+    add_function<&make_block_diagonal_operator>(exports, "blockDiagonalOperator");
+    add_function<&combine_vectors>(exports, "combine");
+    add_function<&start_conjugate_gradient>(exports, "conjugateGradient");
+    add_function<&start_minres>(exports, "minres");
+    add_function<&start_least_squares>(exports, "leastSquares");
+    add_function<&start_lanczos>(exports, "lanczos");
+    add_function<&start_eigenpairs>(exports, "eigenpairs");
+    add_function<&start_quadrature>(exports, "quadrature");
+    add_function<&start_hutchinson>(exports, "hutchinson");
+    add_function<&start_hutch_plus_plus>(exports, "hutchPlusPlus");
+    add_function<&start_spectral_norm>(exports, "spectralNorm");
+    add_function<&start_curvature_noise>(exports, "curvatureNoise");
+    add_function<&start_stability>(exports, "stability");
+    add_function<&spectral_density>(exports, "spectralDensity");
+    add_function<&softmax_radius>(exports, "softmaxRadius");
+    add_function<&hessian_alignment>(exports, "hessianAlignment");
     exports.Set("Model", NativeModel::define(env));
     exports.Set("Dataset", NativeDataset::define(env));
     exports.Set("Optimizer", NativeOptimizer::define(env));
+    exports.Set("Minimization", NativeMinimization::define(env));
     return exports;
   });
 }

@@ -16,7 +16,7 @@ struct Environment {
   Napi::FunctionReference error_class;
   // As they were at load: a script may replace the global ones.
   Napi::FunctionReference float32_array, float64_array, int32_array, uint32_array;
-  Napi::FunctionReference run, trainer, point;  // classes that JavaScript cannot construct
+  Napi::FunctionReference run, trainer, point, computation, linear_operator;  // classes that JavaScript cannot construct
   Delivery delivery;
 
   // The content of the object that make() is constructing; null when a script

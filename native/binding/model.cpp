@@ -201,6 +201,7 @@ Napi::Value NativeModel::trainer(const Napi::CallbackInfo& info) {
 Napi::Value NativeModel::linearize(const Napi::CallbackInfo& info) {
   const std::vector<HeadTask> tasks = read_tasks(info[1], "tasks");
   const double l2 = number(info[2], "l2", 0);
+  const std::int64_t batch_size = integer(info[3], "batchSize", 0, kLargestInteger);
   const auto batch = unwrap<NativeDataset>(info[0], "batch").data("batch");
   std::vector<LossSpec> losses;
   for (const HeadTask& task : tasks) losses.push_back(task.loss);
@@ -208,7 +209,7 @@ Napi::Value NativeModel::linearize(const Napi::CallbackInfo& info) {
   return core_->visit([&]<class T>(std::shared_ptr<krylov::Model<T>>& model) -> Napi::Value {
     check_rows(model->network(), batch->rows(), "batch");
     std::unique_ptr<krylov::Linearization<T>> point;
-    check(krylov::Linearization<T>::create(*model, *batch, std::move(losses), l2, point));
+    check(krylov::Linearization<T>::create(*model, batch, std::move(losses), l2, batch_size, point));
     NativePoint::Content content = std::shared_ptr<krylov::Linearization<T>>(std::move(point));
     return make<NativePoint>(info.Env(), Environment::of(info.Env()).point, content);
   });

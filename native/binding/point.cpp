@@ -1,5 +1,10 @@
 #include "point.h"
 
+#include <optional>
+
+#include "krylov/curvature_rows.h"
+#include "operator.h"
+
 namespace krylov::binding {
 
 namespace {
@@ -27,14 +32,6 @@ std::vector<T*> head_arrays(const Linearization<T>& point, const Napi::Value& va
   return arrays;
 }
 
-// What a point keeps: four matrices a buffer, the parameters and their copies.
-template <Scalar T>
-std::int64_t bytes_of(const Linearization<T>& point) noexcept {
-  std::int64_t elements = 3 * point.network().arena_size() + point.network().transposed_size();
-  for (const BufferInfo& buffer : point.network().buffers()) elements += 4 * point.rows() * buffer.ld;
-  return elements * static_cast<std::int64_t>(sizeof(T));
-}
-
 }  // namespace
 
 Napi::Function NativePoint::define(Napi::Env env) {
@@ -45,13 +42,16 @@ Napi::Function NativePoint::define(Napi::Env env) {
        getter<P, &P::loss_per_sample>("lossPerSample"), method<P, &P::outputs>("outputs"),
        method<P, &P::gradient>("gradient"), method<P, &P::per_sample_gradients>("perSampleGradients"),
        method<P, &P::per_sample_norms>("perSampleGradientNorms"), method<P, &P::jvp>("jvp"),
-       method<P, &P::vjp>("vjp"), method<P, &P::dispose>("dispose")});
+       method<P, &P::vjp>("vjp"), method<P, &P::make_operator>("operator"),
+       getter<P, &P::curvature_rows_per_sample>("curvatureRowsPerSample"),
+       method<P, &P::curvature_rows>("curvatureRows"), method<P, &P::curvature_norms>("curvatureNorms"),
+       method<P, &P::dispose>("dispose")});
 }
 
 NativePoint::NativePoint(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   guard(info.Env(), [&] {
     point_ = std::move(take_content<NativePoint>(info));
-    const std::int64_t bytes = std::visit([](auto& point) { return bytes_of(*point); }, point_);
+    const std::int64_t bytes = std::visit([](auto& point) { return point->bytes(); }, point_);
     memory_.attach(info.Env(), bytes);
     seal<NativePoint>(info);
   });
@@ -119,6 +119,7 @@ void NativePoint::jvp(const Napi::CallbackInfo& info) {
     const std::vector<T*> out = head_arrays(point, info[1], "out");
     check_usable();  // an element may have been an accessor that disposed it
     point.jvp(typed<T>(info[0], "v", parameter_count(point)), out);
+    memory_.set(point.bytes());
   });
 }
 
@@ -128,6 +129,55 @@ void NativePoint::vjp(const Napi::CallbackInfo& info) {
     check_usable();
     const std::vector<const T*> inputs(u.begin(), u.end());
     point.vjp(inputs, typed<T>(info[1], "out", parameter_count(point)));
+    memory_.set(point.bytes());
+  });
+}
+
+Napi::Value NativePoint::make_operator(const Napi::CallbackInfo& info) {
+  static constexpr Word<std::optional<Curvature>> kKinds[] = {{"hessian", Curvature::kHessian},
+                                                              {"ggn", Curvature::kGaussNewton},
+                                                              {"fisher", Curvature::kFisher},
+                                                              {"empiricalFisher", Curvature::kEmpiricalFisher},
+                                                              {"jacobian", std::nullopt}};
+  return visit([&]<class T>(Linearization<T>& point) {
+    const std::optional<Curvature> kind = word(info[0], "kind", kKinds);
+    OperatorPointer<T> op;
+    if (kind) {
+      check(curvature_operator<T>(point.point(), *kind, op));
+    } else {
+      op = jacobian_operator<T>(point.point());
+    }
+    memory_.set(point.bytes());
+    return NativeOperator::create(info.Env(), std::move(op));
+  });
+}
+
+Napi::Value NativePoint::curvature_rows_per_sample(const Napi::CallbackInfo& info) {
+  return visit([&](auto& point) {
+    return Napi::Number::New(info.Env(), static_cast<double>(krylov::curvature_rows_per_sample(*point.point())));
+  });
+}
+
+void NativePoint::curvature_rows(const Napi::CallbackInfo& info) {
+  visit([&]<class T>(Linearization<T>& point) {
+    const std::int64_t first = integer(info[0], "first", 0, point.rows());
+    const std::int64_t count = integer(info[1], "count", 0, point.rows() - first);
+    const std::int64_t rows = count * krylov::curvature_rows_per_sample(*point.point());
+    // The product may pass 2^63 before any array is that long.
+    if (double(rows) * double(parameter_count(point)) > double(kLargestInteger)) {
+      fail(ErrorCode::kShape, "count", "fewer rows than would fill memory", describe(info[1]));
+    }
+    T* const out = typed<T>(info[2], "out", rows * parameter_count(point)).data();
+    check(krylov::curvature_rows<T>(*point.point(), first, count, out));
+    memory_.set(point.bytes());
+  });
+}
+
+void NativePoint::curvature_norms(const Napi::CallbackInfo& info) {
+  visit([&]<class T>(Linearization<T>& point) {
+    double* const out = typed<double>(info[0], "out", point.rows()).data();
+    check(krylov::curvature_norms<T>(*point.point(), out));
+    memory_.set(point.bytes());
   });
 }
 

@@ -31,6 +31,10 @@ class NativePoint final : public Napi::ObjectWrap<NativePoint> {
   void per_sample_norms(const Napi::CallbackInfo& info);
   void jvp(const Napi::CallbackInfo& info);
   void vjp(const Napi::CallbackInfo& info);
+  Napi::Value make_operator(const Napi::CallbackInfo& info);
+  Napi::Value curvature_rows_per_sample(const Napi::CallbackInfo& info);
+  void curvature_rows(const Napi::CallbackInfo& info);
+  void curvature_norms(const Napi::CallbackInfo& info);
   void dispose(const Napi::CallbackInfo& info);
 
   void check_usable() const;

@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "dataset.h"
+#include "minimizer.h"
 #include "model.h"
 #include "specs.h"
 
@@ -64,9 +65,10 @@ const char* reason_name(EndReason reason) noexcept {
     case EndReason::kCompleted: return "completed";
     case EndReason::kEarlyStopped: return "earlyStopped";
     case EndReason::kAborted: return "aborted";
-    case EndReason::kNotFinite: break;
+    case EndReason::kNotFinite: return "notFinite";
+    case EndReason::kFailed: break;
   }
-  return "notFinite";
+  return "failed";
 }
 
 struct EventWriter {
@@ -83,6 +85,7 @@ struct EventWriter {
     out.Set("samples", static_cast<double>(record.samples));
     out.Set("validation", record.validated ? write_evaluation(env, record.validation) : env.Null());
     out.Set("best", record.best);
+    set_step(out, record.step);
   }
   void operator()(Napi::Object out, const StepRecord& record) const {
     out.Set("type", "step");
@@ -93,6 +96,7 @@ struct EventWriter {
     out.Set("loss", record.loss);
     out.Set("learningRate", record.learning_rate);
     out.Set("seconds", record.seconds);
+    set_step(out, record.step);
   }
   void operator()(Napi::Object out, const EndRecord& record) const {
     out.Set("type", "end");
@@ -101,7 +105,15 @@ struct EventWriter {
     out.Set("updates", static_cast<double>(record.updates));
     out.Set("bestEpoch", static_cast<double>(record.best_epoch));
     out.Set("notFiniteIn", record.not_finite_in);
+    out.Set("converged", record.converged);
     out.Set("trainSeconds", record.train_seconds);
+  }
+
+ private:
+  // Of a minimizer only.
+  void set_step(Napi::Object out, const StepNumbers& step) const {
+    const bool none = step.numbers.empty() && step.words.empty();
+    out.Set("step", none ? env.Null() : Napi::Value(write_step(env, step)));
   }
 };
 

@@ -286,6 +286,21 @@ OptimizerSpec read_optimizer(const Napi::Value& value, const std::string& path) 
   return spec;
 }
 
+namespace {
+
+std::vector<double> read_doubles(const Napi::Value& array, const std::string& name) {
+  const Elements e = elements(array, name, "Float32Array or Float64Array");
+  if (!e.is_float()) fail(ErrorCode::kDType, name, "Float32Array or Float64Array", describe(array));
+  std::vector<double> values(e.length);
+  for (std::size_t i = 0; i < e.length; ++i) {
+    values[i] = e.type == napi_float32_array ? double(reinterpret_cast<const float*>(e.data)[i])
+                                             : reinterpret_cast<const double*>(e.data)[i];
+  }
+  return values;
+}
+
+}  // namespace
+
 TrainingState read_state(const Napi::Value& value, const std::string& path) {
   const Fields fields(value, path);
   TrainingState state;
@@ -297,17 +312,14 @@ TrainingState read_state(const Napi::Value& value, const std::string& path) {
   state.weight_sum = fields.number("weightSum", 0);
   const Fields arrays(fields.get("optimizer"), fields.at("optimizer"));
   for (const std::string& key : arrays.keys()) {
-    const Napi::Value array = arrays.get(key.c_str());
-    const std::string name = arrays.at(key.c_str());
-    const Elements e = elements(array, name, "Float32Array or Float64Array");
-    if (!e.is_float()) fail(ErrorCode::kDType, name, "Float32Array or Float64Array", describe(array));
-    std::vector<double> values(e.length);
-    for (std::size_t i = 0; i < e.length; ++i) {
-      values[i] = e.type == napi_float32_array ? double(reinterpret_cast<const float*>(e.data)[i])
-                                               : reinterpret_cast<const double*>(e.data)[i];
-    }
+    state.arrays.push_back(read_doubles(arrays.get(key.c_str()), arrays.at(key.c_str())));
     state.names.push_back(key);
-    state.arrays.push_back(std::move(values));
+  }
+  const Fields numbers(fields.get("numbers"), fields.at("numbers"));
+  for (const std::string& key : numbers.keys()) state.numbers.emplace_back(key, numbers.number(key.c_str()));
+  const Fields plain(fields.get("plain"), fields.at("plain"));
+  for (const std::string& key : plain.keys()) {
+    state.plain.emplace_back(key, read_doubles(plain.get(key.c_str()), plain.at(key.c_str())));
   }
   return state;
 }
@@ -318,6 +330,7 @@ TrainingOptions read_options(const Napi::Value& value, const std::string& path) 
   options.tasks = read_tasks(fields.get("tasks"), fields.at("tasks"));
   options.optimizer = read_optimizer(fields.get("optimizer"), fields.at("optimizer"));
   options.batch_size = fields.integer("batchSize", 1, std::int64_t(1) << 32);
+  options.curvature_batch_size = fields.integer("curvatureBatchSize", 0, std::int64_t(1) << 32);
   options.epochs = fields.integer("epochs", 0);
   options.shuffle = fields.boolean("shuffle");
   options.seed = read_seed(fields.get("seed"), fields.at("seed"));
@@ -368,7 +381,7 @@ Napi::Object write_state(Napi::Env env, const TrainingState& state, DType dtype)
   auto arrays = Napi::Object::New(env);
   for (std::size_t i = 0; i < state.names.size(); ++i) {
     const std::vector<double>& values = state.arrays[i];
-    if (dtype == DType::kFloat64) {
+    if (dtype == DType::kFloat64 || state.wide) {
       arrays.Set(state.names[i], copy_array<double>(env, values));
       continue;
     }
@@ -380,6 +393,12 @@ Napi::Object write_state(Napi::Env env, const TrainingState& state, DType dtype)
   auto result = Napi::Object::New(env);
   result.Set("updates", static_cast<double>(state.updates));
   result.Set("optimizer", arrays);
+  auto numbers = Napi::Object::New(env);
+  for (const auto& [name, value] : state.numbers) numbers.Set(name, value);
+  result.Set("numbers", numbers);
+  auto plain = Napi::Object::New(env);
+  for (const auto& [name, values] : state.plain) plain.Set(name, copy_array<double>(env, values));
+  result.Set("plain", plain);
   result.Set("epoch", static_cast<double>(state.epoch));
   result.Set("position", static_cast<double>(state.position));
   result.Set("seed", static_cast<double>(state.seed));

@@ -1,6 +1,7 @@
 #include "trainer.h"
 
 #include "dataset.h"
+#include "minimizer.h"
 #include "specs.h"
 
 namespace krylov::binding {
@@ -26,13 +27,17 @@ void NativeTrainer::check_usable() const {
 Napi::Value NativeTrainer::step(const Napi::CallbackInfo& info) {
   check_usable();
   const auto batch = unwrap<NativeDataset>(info[0], "batch").data("batch");
+  std::shared_ptr<const krylov::Dataset> curvature;
+  if (!info[1].IsNull()) curvature = unwrap<NativeDataset>(info[1], "curvature").data("curvature");
   const Napi::Env env = info.Env();
   StepResult step;
   content_.model->visit([&]<class T>(std::shared_ptr<krylov::Model<T>>& model) {
     check_rows(model->network(), batch->rows(), "batch");
+    if (curvature != nullptr) check_rows(model->network(), curvature->rows(), "curvature");
     if (model->busy()) fail(ErrorCode::kBusy, "model", "a model that no run is training", "one that is being trained");
     try {
-      check(std::get<std::unique_ptr<krylov::Trainer<T>>>(content_.trainer)->step(*batch, step));
+      krylov::Trainer<T>& trainer = *std::get<std::unique_ptr<krylov::Trainer<T>>>(content_.trainer);
+      check(curvature == nullptr ? trainer.step(*batch, step) : trainer.step(*batch, *curvature, step));
     } catch (...) {
       // Memory that ran out inside the step: nobody else can have taken the
       // model meanwhile, since only this thread starts runs on it.
@@ -47,6 +52,9 @@ Napi::Value NativeTrainer::step(const Napi::CallbackInfo& info) {
   result.Set("learningRate", step.learning_rate);
   result.Set("updates", static_cast<double>(step.updates));
   result.Set("finite", step.finite);
+  result.Set("accepted", step.accepted);
+  result.Set("converged", step.converged);
+  result.Set("step", write_step(env, step.step));
   return result;
 }
 

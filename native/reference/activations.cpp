@@ -24,25 +24,29 @@ struct Bounds {
   double slope;      // of |phi'|
   double curvature;  // of |phi''| away from the kink
   double jump;       // of phi' at z = 0
+  double third;      // of |phi'''| away from the kink
+  double bend;       // jump of phi'' at z = 0
 };
 
 Bounds bounds_of(const ActivationSpec& spec) {
   const double p = spec.parameter;
   switch (spec.kind) {
-    case Activation::kIdentity: return {1, 0, 0};
-    case Activation::kRelu: return {1, 0, 1};
-    case Activation::kLeakyRelu: return {std::max(1.0, std::abs(p)), 0, std::abs(1 - p)};
-    case Activation::kElu: return {std::max(1.0, p), p, std::abs(1 - p)};
-    case Activation::kSelu: return {kSeluScale * kSeluAlpha, kSeluScale * kSeluAlpha, kSeluScale * (kSeluAlpha - 1)};
-    case Activation::kGelu: return {1.13, 0.80, 0};
-    case Activation::kGeluTanh: return {1.13, 0.81, 0};
-    case Activation::kSilu: return {1.10, 0.51, 0};
-    case Activation::kTanh: return {1, 0.77, 0};
-    case Activation::kSigmoid: return {0.25, 0.097, 0};
-    case Activation::kSoftplus: return {1, p / 4, 0};
-    case Activation::kSoftsign: return {1, 2, 0};
+    case Activation::kIdentity: return {1, 0, 0, 0, 0};
+    case Activation::kRelu: return {1, 0, 1, 0, 0};
+    case Activation::kLeakyRelu: return {std::max(1.0, std::abs(p)), 0, std::abs(1 - p), 0, 0};
+    case Activation::kElu: return {std::max(1.0, p), p, std::abs(1 - p), p, p};
+    case Activation::kSelu:
+      return {kSeluScale * kSeluAlpha, kSeluScale * kSeluAlpha, kSeluScale * (kSeluAlpha - 1), kSeluScale * kSeluAlpha,
+              kSeluScale * kSeluAlpha};
+    case Activation::kGelu: return {1.13, 0.80, 0, 0.78, 0};
+    case Activation::kGeluTanh: return {1.13, 0.81, 0, 0.79, 0};
+    case Activation::kSilu: return {1.10, 0.51, 0, 0.31, 0};
+    case Activation::kTanh: return {1, 0.77, 0, 2, 0};
+    case Activation::kSigmoid: return {0.25, 0.097, 0, 0.125, 0};
+    case Activation::kSoftplus: return {1, p / 4, 0, 0.097 * p * p, 0};
+    case Activation::kSoftsign: return {1, 2, 0, 6, 4};
   }
-  return {1, 0, 0};
+  return {1, 0, 0, 0, 0};
 }
 
 // Rounding errors of an elementary function of at most 4 ULP and the few
@@ -94,6 +98,34 @@ double activation_slope(const ActivationSpec& spec, double z) {
   return 1;
 }
 
+double activation_curvature(const ActivationSpec& spec, double z) {
+  const double p = spec.parameter;
+  switch (spec.kind) {
+    case Activation::kIdentity: case Activation::kRelu: case Activation::kLeakyRelu: return 0;
+    case Activation::kElu: return z > 0 ? 0 : p * std::exp(z);
+    case Activation::kSelu: return z > 0 ? 0 : kSeluScale * kSeluAlpha * std::exp(z);
+    case Activation::kGelu: return (2 - z * z) * std::exp(-0.5 * z * z) / std::sqrt(2 * kPi);
+    case Activation::kGeluTanh: {
+      const double c = std::sqrt(2 / kPi), u = tanh_argument(z);
+      const double du = c * (1 + 3 * 0.044715 * z * z), ddu = 6 * c * 0.044715 * z;
+      const double q = 1 / (std::cosh(u) * std::cosh(u));
+      return q * du + 0.5 * z * (q * ddu - 2 * std::tanh(u) * q * du * du);
+    }
+    case Activation::kSilu: {
+      const double s = logistic(z), r = logistic(-z);
+      return s * r * (2 + z * (r - s));
+    }
+    case Activation::kTanh: return -2 * std::tanh(z) / (std::cosh(z) * std::cosh(z));
+    case Activation::kSigmoid: return logistic(z) * logistic(-z) * (logistic(-z) - logistic(z));
+    case Activation::kSoftplus: return p * logistic(p * z) * logistic(-p * z);
+    case Activation::kSoftsign: {
+      const double d = 1 + std::abs(z);
+      return z == 0 ? 0 : (z > 0 ? -2 : 2) / (d * d * d);
+    }
+  }
+  return 0;
+}
+
 Bounded activate(const ActivationSpec& spec, Bounded z) {
   const double v = activate(spec, z.value);
   if (spec.kind == Activation::kIdentity || spec.kind == Activation::kRelu) return {v, z.error};
@@ -111,6 +143,18 @@ Bounded activation_slope(const ActivationSpec& spec, Bounded z) {
   const double growth = 1 + std::abs(z.value) + 0.05 * std::abs(z.value * z.value * z.value);
   if (spec.kind != Activation::kRelu) error += kRoundings * Bounded::unit * std::max(1.0, b.slope) * growth;
   return {v, error};
+}
+
+Bounded activation_curvature(const ActivationSpec& spec, Bounded z) {
+  const double v = activation_curvature(spec, z.value);
+  const Bounds b = bounds_of(spec);
+  if (b.curvature == 0) return {v, 0};
+  double error = b.third * z.error;
+  if (b.bend > 0 && std::abs(z.value) <= z.error) error += b.bend;
+  // From a saved output, differences of numbers of the size of the largest slope; the three that start from z are
+  // products, whose arguments' roundings count in full.
+  const double growth = 1 + std::abs(z.value) + 0.05 * std::abs(z.value * z.value * z.value);
+  return {v, error + kRoundings * Bounded::unit * std::max(1.0, b.curvature) * growth};
 }
 
 }  // namespace krylov::reference

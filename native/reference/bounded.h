@@ -64,10 +64,12 @@ inline Bounded sum(const std::vector<Bounded>& terms) {
   return {total, carried + static_cast<double>(terms.size()) * Bounded::unit * size};
 }
 
-// phi(z) and phi'(z); at a kink the value from the left.
+// phi(z), phi'(z) and phi''(z); at a kink the value from the left.
 double activate(const ActivationSpec& spec, double z);
 double activation_slope(const ActivationSpec& spec, double z);
+double activation_curvature(const ActivationSpec& spec, double z);
 Bounded activate(const ActivationSpec& spec, Bounded z);
 Bounded activation_slope(const ActivationSpec& spec, Bounded z);
+Bounded activation_curvature(const ActivationSpec& spec, Bounded z);
 
 }  // namespace krylov::reference

@@ -36,6 +36,22 @@ double positive_weight(const LossSpec& spec, std::size_t k) {
   return spec.class_weights.empty() ? 1 : spec.class_weights[k];
 }
 
+// Second derivative of each output's own loss, for losses that are sums over outputs.
+double output_curvature(const LossSpec& spec, std::size_t k, std::size_t width, double o, double target) {
+  double h = 0;
+  switch (spec.kind) {
+    case Loss::kMeanSquaredError: h = 2; break;
+    case Loss::kHuber: h = std::abs(o - target) < spec.delta ? 1 : 0; break;
+    case Loss::kBinaryCrossEntropy: {
+      const double y = smoothed_binary(spec, target), e = std::exp(-std::abs(o));
+      h = (positive_weight(spec, k) * y + 1 - y) * e / ((1 + e) * (1 + e));
+      break;
+    }
+    case Loss::kMeanAbsoluteError: case Loss::kSoftmaxCrossEntropy: break;
+  }
+  return spec.scale * h / (spec.sum_outputs ? 1 : static_cast<double>(width));
+}
+
 }  // namespace
 
 double sample_loss(const LossSpec& spec, const std::vector<double>& o, const Target& target) {
@@ -91,6 +107,50 @@ std::vector<double> sample_loss_slope(const LossSpec& spec, const std::vector<do
     slope[k] *= spec.scale / (spec.sum_outputs ? 1 : static_cast<double>(o.size()));
   }
   return slope;
+}
+
+std::vector<double> sample_loss_curvature(const LossSpec& spec, const std::vector<double>& o, const Target& target,
+                                          const std::vector<double>& u) {
+  const std::size_t width = o.size();
+  std::vector<double> out(width, 0.0);
+  if (spec.kind != Loss::kSoftmaxCrossEntropy) {
+    for (std::size_t k = 0; k < width; ++k) out[k] = output_curvature(spec, k, width, o[k], target.values[k]) * u[k];
+    return out;
+  }
+  double mass = 0;
+  for (const double y : softmax_targets(spec, width, target)) mass += y;
+  const double log_sum = log_sum_exp(o);
+  for (std::size_t k = 0; k < width; ++k) {
+    for (std::size_t j = 0; j < width; ++j) out[k] += std::exp(o[k] + o[j] - 2 * log_sum) * (u[k] - u[j]);
+    out[k] *= spec.scale * mass;
+  }
+  return out;
+}
+
+std::vector<double> sample_loss_root(const LossSpec& spec, const std::vector<double>& o, const Target& target,
+                                     const std::vector<double>& z) {
+  const std::size_t width = o.size();
+  std::vector<double> out(width, 0.0);
+  if (spec.kind != Loss::kSoftmaxCrossEntropy) {
+    for (std::size_t k = 0; k < width; ++k) {
+      out[k] = std::sqrt(output_curvature(spec, k, width, o[k], target.values[k])) * z[k];
+    }
+    return out;
+  }
+  double mass = 0;
+  for (const double y : softmax_targets(spec, width, target)) mass += y;
+  // sqrt(p_k) z_k - p_k sum_j sqrt(p_j) z_j, with 1 - p_k as the sum of the others.
+  const double log_sum = log_sum_exp(o);
+  for (std::size_t k = 0; k < width; ++k) {
+    const double log_p = o[k] - log_sum;
+    for (std::size_t j = 0; j < width; ++j) {
+      if (j == k) continue;
+      const double log_q = o[j] - log_sum;
+      out[k] += std::exp(0.5 * log_p + log_q) * z[k] - std::exp(log_p + 0.5 * log_q) * z[j];
+    }
+    out[k] *= std::sqrt(spec.scale * mass);
+  }
+  return out;
 }
 
 }  // namespace krylov::reference

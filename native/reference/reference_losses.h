@@ -19,5 +19,10 @@ struct Target {
 double sample_loss(const LossSpec& spec, const std::vector<double>& outputs, const Target& target);
 // Its derivative by the outputs.
 std::vector<double> sample_loss_slope(const LossSpec& spec, const std::vector<double>& outputs, const Target& target);
+// H u with its second derivative H by the outputs, and S z with S S' = H. Without cancellation.
+std::vector<double> sample_loss_curvature(const LossSpec& spec, const std::vector<double>& outputs, const Target& target,
+                                          const std::vector<double>& u);
+std::vector<double> sample_loss_root(const LossSpec& spec, const std::vector<double>& outputs, const Target& target,
+                                     const std::vector<double>& z);
 
 }  // namespace krylov::reference

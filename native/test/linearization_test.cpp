@@ -75,10 +75,11 @@ std::vector<PointCase> point_cases() {
 }
 
 template <Scalar T>
-std::unique_ptr<Linearization<T>> linearise(const Model<T>& model, const Dataset& data,
-                                            const std::vector<LossSpec>& losses, double l2) {
+std::unique_ptr<Linearization<T>> linearise(const Model<T>& model, std::shared_ptr<const Dataset> data,
+                                            const std::vector<LossSpec>& losses, double l2,
+                                            std::int64_t max_rows = 0) {
   std::unique_ptr<Linearization<T>> point;
-  REQUIRE(Linearization<T>::create(model, data, losses, l2, point).ok());
+  REQUIRE(Linearization<T>::create(model, std::move(data), losses, l2, max_rows, point).ok());
   return point;
 }
 
@@ -115,7 +116,7 @@ TEST_CASE("gradients and tangents equal four-point differences") {
     CAPTURE(c.name);
     const auto model = make_model<double>(c.spec);
     const auto data = c.table.dataset();
-    const auto point = linearise(*model, *data, c.losses, c.l2);
+    const auto point = linearise(*model, data, c.losses, c.l2);
     const Values at = parameters_of(*model), g = gradient_of(*point);
     constexpr double h = 2e-4;  // errors of h^4 and of the unit roundoff over h
     for (unsigned seed = 0; seed < 4; ++seed) {
@@ -127,7 +128,7 @@ TEST_CASE("gradients and tangents equal four-point differences") {
         Values moved = at;
         for (std::size_t i = 0; i < moved.size(); ++i) moved[i] += steps[s] * v[i];
         model->write<double>(moved);
-        const auto there = linearise(*model, *data, c.losses, c.l2);
+        const auto there = linearise(*model, data, c.losses, c.l2);
         losses[s] = there->loss();
         outputs.emplace_back(*there);
         for (std::size_t k = 0; k < outputs.back().rows.size(); ++k) there->outputs(k, outputs.back().rows[k]);
@@ -156,7 +157,7 @@ TEST_CASE_TEMPLATE("u' J v equals v' J' u, and J' leaves the point as it was", T
   for (const PointCase& c : point_cases()) {
     CAPTURE(c.name);
     const auto model = make_model<T>(c.spec);
-    const auto point = linearise(*model, *c.table.dataset(), c.losses, c.l2);
+    const auto point = linearise(*model, c.table.dataset(), c.losses, c.l2);
     const auto g = gradient_of(*point);
     const auto count = static_cast<std::size_t>(point->network().parameter_count());
     const Values direction = random_values(count, 41);
@@ -192,7 +193,7 @@ TEST_CASE_TEMPLATE("a sample's gradient is that of a batch of it alone, to the b
   for (const PointCase& c : point_cases()) {
     CAPTURE(c.name);
     const auto model = make_model<T>(c.spec);
-    const auto point = linearise(*model, *c.table.dataset(), c.losses, c.l2);
+    const auto point = linearise(*model, c.table.dataset(), c.losses, c.l2);
     const auto count = static_cast<std::size_t>(point->network().parameter_count());
     gradient_of(*point);  // heads with divisors of their own pass through other deltas, and back
     std::vector<T> all(static_cast<std::size_t>(kN) * count), some(2 * count);
@@ -205,7 +206,7 @@ TEST_CASE_TEMPLATE("a sample's gradient is that of a batch of it alone, to the b
     for (LossSpec& loss : summed) loss.sum_reduction = true;
     Comparison comparison;
     for (std::int64_t r = 0; r < kN; ++r) {
-      const auto alone = linearise(*model, *c.table.dataset(r, 1), summed, 0);
+      const auto alone = linearise(*model, c.table.dataset(r, 1), summed, 0);
       const auto g = gradient_of(*alone);
       const std::vector<T> mine(all.begin() + r * std::int64_t(count), all.begin() + (r + 1) * std::int64_t(count));
       for (std::size_t i = 0; i < count; ++i) comparison.equal(r, std::int64_t(i), double(mine[i]), double(g[i]));
@@ -225,7 +226,7 @@ TEST_CASE_TEMPLATE("gradients are made of the samples' and of the heads' own", T
     CAPTURE(c.name);
     const auto model = make_model<T>(c.spec);
     const auto data = c.table.dataset();
-    const auto point = linearise(*model, *data, c.losses, c.l2);
+    const auto point = linearise(*model, data, c.losses, c.l2);
     const auto g = gradient_of(*point);
     const Values w = parameters_of(*model);
     const std::size_t count = w.size();
@@ -234,7 +235,7 @@ TEST_CASE_TEMPLATE("gradients are made of the samples' and of the heads' own", T
     for (std::size_t h = 0; h < c.losses.size(); ++h) {
       std::vector<LossSpec> only = c.losses;
       for (std::size_t k = 0; k < only.size(); ++k) only[k].weight = k == h ? only[k].weight : 0;
-      const auto head = linearise(*model, *data, only, 0);
+      const auto head = linearise(*model, data, only, 0);
       loss += head->loss();
       CHECK(head->loss() == doctest::Approx(c.losses[h].weight * point->head_loss(h)).epsilon(1e-13));
       double total = 0;
@@ -270,7 +271,7 @@ TEST_CASE_TEMPLATE("a training step goes down the linearised gradient", T, float
     for (LayerSpec& layer : c.spec.layers) layer.rate = 0;
     const auto model = make_model<T>(c.spec);
     const auto data = c.table.dataset();
-    const auto point = linearise(*model, *data, c.losses, c.l2);
+    const auto point = linearise(*model, data, c.losses, c.l2);
     const auto g = gradient_of(*point);
     const Values before = parameters_of(*model);
     std::vector<HeadTask> tasks;
@@ -298,7 +299,7 @@ TEST_CASE_TEMPLATE("outputs are what predict gives, and only whole batches are a
   const PointCase c = point_cases().back();
   const auto model = make_model<T>(c.spec);
   const auto data = c.table.dataset();
-  const auto point = linearise(*model, *data, c.losses, c.l2);
+  const auto point = linearise(*model, data, c.losses, c.l2);
   HeadRows<T> here(*point), there(*point);
   std::vector<void*> out(there.out.begin(), there.out.end());
   const std::vector<Link> links(out.size(), Link::kIdentity);
@@ -308,11 +309,92 @@ TEST_CASE_TEMPLATE("outputs are what predict gives, and only whole batches are a
     CHECK((here.rows[h] == there.rows[h]));
   }
   std::unique_ptr<Linearization<T>> none;
-  CHECK(Linearization<T>::create(*model, *c.table.dataset(0, 0), c.losses, 0, none).code == ErrorCode::kShape);
-  CHECK(Linearization<T>::create(*model, *data, {c.losses[0]}, 0, none).code == ErrorCode::kOption);
+  CHECK(Linearization<T>::create(*model, c.table.dataset(0, 0), c.losses, 0, 0, none).code == ErrorCode::kShape);
+  CHECK(Linearization<T>::create(*model, data, {c.losses[0]}, 0, 0, none).code == ErrorCode::kOption);
   Table wide = test::random_table(kN, 6, {{3, true}, {2, false}, {1, false}}, 24);
-  CHECK(Linearization<T>::create(*model, *wide.dataset(), c.losses, 0, none).code == ErrorCode::kShape);
+  CHECK(Linearization<T>::create(*model, wide.dataset(), c.losses, 0, 0, none).code == ErrorCode::kShape);
   CHECK(none == nullptr);
+}
+
+TEST_CASE_TEMPLATE("rows beyond the workspace go through in parts", T, float, double) {
+  for (const PointCase& c : point_cases()) {
+    CAPTURE(c.name);
+    const auto model = make_model<T>(c.spec);
+    const auto whole = linearise(*model, c.table.dataset(), c.losses, c.l2);
+    const auto count = static_cast<std::size_t>(model->network().parameter_count());
+    const Values direction = random_values(count, 41);
+    const std::vector<T> v(direction.begin(), direction.end());
+    std::vector<T> samples(static_cast<std::size_t>(kN) * count), part(3 * count), g(count);
+    std::vector<double> norms(kN), part_norms(kN);
+    HeadRows<T> jv(*whole), outputs(*whole), part_rows(*whole);
+    whole->per_sample_gradients(0, kN, samples);
+    whole->per_sample_norms(norms);
+    whole->jvp(v, jv.out);
+    whole->vjp(jv.in, g);
+    for (std::size_t h = 0; h < outputs.rows.size(); ++h) whole->outputs(h, outputs.rows[h]);
+    const auto gradient = gradient_of(*whole);
+    for (const std::int64_t max_rows : {1, 3}) {
+      CAPTURE(max_rows);
+      const auto point = linearise(*model, c.table.dataset(), c.losses, c.l2, max_rows);
+      CHECK(point->loss() == whole->loss());
+      CHECK(std::equal(point->sample_losses().begin(), point->sample_losses().end(), whole->sample_losses().begin()));
+      point->per_sample_gradients(2, 3, part);
+      CHECK(std::equal(part.begin(), part.end(), samples.begin() + 2 * std::ptrdiff_t(count)));
+      point->per_sample_norms(part_norms);
+      CHECK(part_norms == norms);
+      point->jvp(v, part_rows.out);
+      CHECK(part_rows.rows == jv.rows);
+      std::vector<T> back(count);
+      point->vjp(jv.in, back);
+      const auto parts = gradient_of(*point);
+      Comparison comparison;
+      for (std::size_t i = 0; i < count; ++i) {
+        comparison.within(0, std::int64_t(i), double(back[i]), double(g[i]), 100 * test::gamma<T>(kN));
+        comparison.within(1, std::int64_t(i), double(parts[i]), double(gradient[i]), 10 * test::gamma<T>(kN));
+      }
+      comparison.check("sums");
+      for (std::size_t h = 0; h < outputs.rows.size(); ++h) {
+        point->outputs(h, part_rows.rows[h]);
+        CHECK(part_rows.rows[h] == outputs.rows[h]);
+      }
+    }
+  }
+}
+
+// Enough work for the team: the caller's thread is not the one that computes.
+TEST_CASE_TEMPLATE("a large batch on the team gives what its samples give alone", T, float, double) {
+  constexpr std::int64_t kLarge = 500;
+  NetworkSpec spec;
+  spec.inputs = 50;
+  spec.layers = {test::dense(128, Activation::kTanh), test::dense(64, Activation::kSilu), test::dense(4)};
+  const Table table = test::random_table(kLarge, 50, {{4, true}}, 61);
+  const std::vector<LossSpec> losses{test::loss_spec(Loss::kSoftmaxCrossEntropy, true)};
+  const auto model = make_model<T>(spec);
+  const auto point = linearise(*model, table.dataset(), losses, 0.01);
+  const auto count = static_cast<std::size_t>(model->network().parameter_count());
+  std::vector<T> samples(static_cast<std::size_t>(kLarge) * count);
+  point->per_sample_gradients(0, kLarge, samples);
+  std::vector<double> norms(kLarge);
+  point->per_sample_norms(norms);
+  const auto g = gradient_of(*point);
+  const Values w = parameters_of(*model);
+  Values mean(count, 0.0), size(count, 0.0);
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    mean[i % count] += double(samples[i]) / double(kLarge);
+    size[i % count] += std::abs(double(samples[i])) / double(kLarge);
+  }
+  Comparison comparison;
+  for (std::size_t i = 0; i < count; ++i) {
+    comparison.within(0, std::int64_t(i), double(g[i]), mean[i] + 0.01 * w[i], test::gamma<T>(kLarge) * (size[i] + 1e-2));
+  }
+  comparison.check("mean");
+  for (const std::int64_t r : {std::int64_t(0), std::int64_t(249), std::int64_t(256), kLarge - 1}) {
+    const auto alone = linearise(*model, table.dataset(r, 1), losses, 0);
+    const auto own = gradient_of(*alone);
+    CHECK(std::equal(own.begin(), own.end(), samples.begin() + std::ptrdiff_t(r) * std::ptrdiff_t(count)));
+    CHECK(alone->loss() == point->sample_losses()[std::size_t(r)]);
+    CHECK(norms[std::size_t(r)] == doctest::Approx(std::sqrt(dot(own, own))).epsilon(1e-6));
+  }
 }
 
 }  // namespace

@@ -163,6 +163,7 @@ const configSchema = members({
   optimizer: spec('an optimizer').optional(),
   training: members({
     batchSize: whole(1).optional(),
+    curvatureBatchSize: whole(1).optional(),
     epochs: whole(1),
     metrics: value<unknown>(
       'a list of metrics, or an object with those of each head',

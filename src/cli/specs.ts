@@ -1,5 +1,5 @@
 import type { LayerOption, LossOption, MetricOption, ModelOptions, OptimizerOption } from '../index.js'
-import { createModel, createOptimizer, isKrylovError, residual, train } from '../index.js'
+import { createModel, createTrainer, isKrylovError, meanSquaredError, residual, train } from '../index.js'
 import type { Config } from './config.js'
 import { checkConfig } from './config.js'
 import type { Problem } from './problems.js'
@@ -91,7 +91,9 @@ async function modelProblems(config: Config): Promise<Problem[]> {
 
 /** Where the options of `train` stand in a configuration. */
 export function placeOf(path: string): string {
-  return /^(metrics|earlyStopping|threads|batchSize|epochs|l2)\b/.test(path) ? `training.${path}` : path
+  return /^(metrics|earlyStopping|threads|batchSize|curvatureBatchSize|epochs|l2)\b/.test(path)
+    ? `training.${path}`
+    : path
 }
 
 /**
@@ -169,6 +171,16 @@ function combinedProblems(config: Config): Problem[] {
   return problems
 }
 
+/** Any optimizer takes a line with a squared error. */
+function checkOptimizer(optimizer: OptimizerOption): void {
+  const model = createModel({ inputs: 1, layers: [{ units: 1 }] })
+  try {
+    createTrainer(model, { loss: meanSquaredError(), optimizer, totalSteps: 1 }).dispose()
+  } finally {
+    model.dispose()
+  }
+}
+
 /**
  * Checks a configuration as a whole.
  *
@@ -188,7 +200,7 @@ export async function validateConfig(input: unknown): Promise<Config> {
         spec,
         'optimizer',
         'optimizer',
-        (rest) => createOptimizer(rest, [[1]], { totalSteps: 1 }),
+        (rest) => checkOptimizer(rest as OptimizerOption),
         kindName,
       )),
     )

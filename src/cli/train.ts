@@ -1,7 +1,17 @@
 import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { AnyModel, History, Model, TrainingState, TrainOptions, TrainRun } from '../index.js'
-import { createModel, evaluate, isKrylovError, loadCheckpoint, save, systemInfo, train, writeReport } from '../index.js'
+import {
+  createModel,
+  evaluate,
+  isKrylovError,
+  loadCheckpoint,
+  minimizerKinds,
+  save,
+  systemInfo,
+  train,
+  writeReport,
+} from '../index.js'
 import type { Config } from './config.js'
 import { folderOf, readConfig, resolvePaths } from './config.js'
 import type { Known, Samples } from './data.js'
@@ -76,13 +86,14 @@ function describeData({ inputs, classes }: Samples): string {
 
 /** Everything of `train`'s options that the configuration decides. */
 function trainOptions(config: Config, validation: Samples | undefined): TrainOptions {
-  const { batchSize = defaultBatchSize, epochs, earlyStopping, threads, l2 } = config.training
+  const { batchSize, curvatureBatchSize, epochs, earlyStopping, threads, l2 } = config.training
   const held = config.data.validation
   return {
     loss: lossOf(config),
     optimizer: optimizerOf(config),
     ...metricsOf(config),
-    batchSize,
+    ...(batchSize === undefined ? {} : { batchSize }),
+    ...(curvatureBatchSize === undefined ? {} : { curvatureBatchSize }),
     epochs,
     ...(validation === undefined ? {} : { validation: asData(validation) }),
     ...(held !== undefined && 'fraction' in held ? { validation: held } : {}),
@@ -151,7 +162,8 @@ async function runToEnd(
   const options = trainOptions(config, loaded.validation)
   const rows = rowsTrained(config, loaded.train)
   const epochs = config.training.epochs
-  const updates = Math.ceil(rows / (options.batchSize ?? defaultBatchSize))
+  const byEpoch = minimizerKinds.some((kind) => kind === options.optimizer?.kind)
+  const updates = Math.ceil(rows / (options.batchSize ?? (byEpoch ? rows : defaultBatchSize)))
   try {
     const every = Math.max(1, Math.ceil(updates / stepsShown))
     const running = start(model, loaded.train, {

@@ -7,10 +7,16 @@ import type { AnyModel, Model, OutputInfo } from '../model/model.js'
 import { handleOf } from '../model/model.js'
 import type { HeadLosses, TrainingData } from '../training/tasks.js'
 import { resolveTasks, toNativeDataset, toNativeTasks } from '../training/tasks.js'
+import { NativeLinearOperator } from './linear-operator.js'
 
 export type LinearizeOptions = {
   /** Adds ½·l2·‖θ‖² to the loss and l2·θ to the gradient; default 0. */
   readonly l2?: number
+  /**
+   * Rows of the workspace; default all rows, at most 4096. More data goes through it part by part, again for every
+   * product: less memory, and forward and backward passes are not kept.
+   */
+  readonly batchSize?: number
 }
 
 export type PerSampleOptions<D extends DType> = {
@@ -96,6 +102,40 @@ export class LinearizedPoint<D extends DType = DType, H extends string = never> 
     return result
   }
 
+  /**
+   * The Gauss-Newton matrix sample by sample, as rows: that of sample i is Hᵢ = Σ r rᵀ over its C rows r, where C counts
+   * the outputs of all heads; row c is Jᵢᵀ times column c of a root of the second derivative of the sample's own
+   * weighted loss by the outputs. Nothing is divided by N, and l2 is not part of them.
+   *
+   * @returns [count · C, P]
+   * @throws KrylovError ERR_OPTION for a loss without second derivatives
+   */
+  curvatureRows(options: PerSampleOptions<D> = {}): FloatMatrix<D> {
+    checkKnownKeys(options, ['out', 'first', 'count'], 'curvatureRows options')
+    const given = options as PerSampleOptions<D>
+    const samples = this.sampleCount
+    const first = given.first === undefined ? 0 : integerInRange(given.first, 'first', { min: 0, max: samples })
+    const count =
+      given.count === undefined
+        ? samples - first
+        : integerInRange(given.count, 'count', { min: 0, max: samples - first })
+    const rows = count * this.#handle.curvatureRowsPerSample
+    const data = floatOutput(given.out, 'out', this.dtype, rows * this.parameterCount)
+    this.#handle.curvatureRows(first, count, data)
+    return { data, shape: [rows, this.parameterCount] }
+  }
+
+  /**
+   * ‖Hᵢ‖_F of each sample's own Gauss-Newton matrix (N), without making its rows: C (C + 1) / 2 backward passes.
+   *
+   * @throws KrylovError ERR_OPTION for a loss without second derivatives
+   */
+  curvatureNorms(out?: Float64Array): Float64Array {
+    const result = floatOutput(out, 'out', 'float64', this.sampleCount)
+    this.#handle.curvatureNorms(result)
+    return result
+  }
+
   /** J v: how the outputs move along v (P), [N, K] for each head. */
   jvp(v: TypedArrayInput<D>): ByHead<H, FloatMatrix<D>> {
     const out = this.#outputs.map(({ width }) => floatArray(this.dtype, this.sampleCount * width))
@@ -113,6 +153,46 @@ export class LinearizedPoint<D extends DType = DType, H extends string = never> 
     const heads = this.#outputs.map((output) => this.#cotangent(u, output))
     this.#handle.vjp(heads, result)
     return result
+  }
+
+  /**
+   * The Hessian of the loss, l2 included; symmetric, not always positive semidefinite. Activations have their second
+   * derivatives; those of relu and the like are 0.
+   *
+   * @throws KrylovError ERR_OPTION for a loss without second derivatives
+   */
+  hessian(): NativeLinearOperator<D> {
+    return new NativeLinearOperator<D>(this.#handle.operator('hessian'), ['symmetric'])
+  }
+
+  /**
+   * The generalised Gauss-Newton matrix, JᵀHJ of the batch with H the loss's Hessian by the outputs, with the loss's
+   * reduction and weights, l2 included; positive semidefinite.
+   *
+   * @throws KrylovError ERR_OPTION for a loss without second derivatives
+   */
+  ggn(): NativeLinearOperator<D> {
+    return new NativeLinearOperator<D>(this.#handle.operator('ggn'), ['symmetric', 'positiveSemidefinite'])
+  }
+
+  /**
+   * The Fisher matrix of the model's own distribution, its expectation taken exactly, scaled to equal `ggn()`; l2
+   * included.
+   *
+   * @throws KrylovError ERR_OPTION for a loss that is no negative log-likelihood
+   */
+  fisher(): NativeLinearOperator<D> {
+    return new NativeLinearOperator<D>(this.#handle.operator('fisher'), ['symmetric', 'positiveSemidefinite'])
+  }
+
+  /** The mean of gᵢgᵢᵀ over the samples, with the given labels: no Fisher matrix of the model; without l2. */
+  empiricalFisher(): NativeLinearOperator<D> {
+    return new NativeLinearOperator<D>(this.#handle.operator('empiricalFisher'), ['symmetric', 'positiveSemidefinite'])
+  }
+
+  /** J of the outputs by the parameters, [N·K of all heads, P]: the outputs [N, K] of each head, head after head. */
+  jacobian(): NativeLinearOperator<D> {
+    return new NativeLinearOperator<D>(this.#handle.operator('jacobian'), [])
   }
 
   #cotangent(u: unknown, { name, width }: OutputInfo): TypedArrayOf<D> {
@@ -173,14 +253,16 @@ export function linearize<D extends DType, H extends string>(
   options: LinearizeOptions = {},
 ): LinearizedPoint<D, H> {
   const handle = handleOf(model)
-  checkKnownKeys(options, ['l2'], 'linearize options')
-  const { l2 = 0 } = options as LinearizeOptions
+  checkKnownKeys(options, ['l2', 'batchSize'], 'linearize options')
+  const { l2 = 0, batchSize } = options as LinearizeOptions
   const network = model as unknown as AnyModel
   const penalty = numberInRange(l2, 'linearize l2', { min: 0 })
+  // 0: what the core finds best.
+  const workspaceRows = batchSize === undefined ? 0 : integerInRange(batchSize, 'linearize batchSize', { min: 1 })
   const tasks = resolveTasks(network, loss, [])
   const dataset = toNativeDataset(network, tasks, batch, 'batch')
   try {
-    const point = handle.linearize(dataset, toNativeTasks(tasks), penalty)
+    const point = handle.linearize(dataset, toNativeTasks(tasks), penalty, workspaceRows)
     return new LinearizedPoint<D, H>(point, network, dataset.rows)
   } finally {
     dataset.dispose()

@@ -1,4 +1,4 @@
-import { floatArray } from '../internal/arrays.js'
+import { dtypeOf, floatArray } from '../internal/arrays.js'
 import { describeShape, fileError, KrylovError, optionError, rendered } from '../internal/errors.js'
 import type { DType, FloatArray } from '../internal/native.js'
 import { signalOption } from '../internal/task.js'
@@ -7,8 +7,9 @@ import type { AnyModel, Model, TensorInfo } from '../model/model.js'
 import { createModel, handleOf } from '../model/model.js'
 import type { ModelSpec } from '../model/spec.js'
 import { parameterCount, resolveModel } from '../model/spec.js'
+import { isMinimizer } from '../optimizers/registry.js'
 import type { TrainingState } from '../training/state.js'
-import { toNativeState } from '../training/state.js'
+import { stateDtype, toNativeState } from '../training/state.js'
 import type { Safetensors, SafetensorsTensor } from './safetensors.js'
 import { readSafetensors, tensorFrom, tensorValues, writeSafetensors } from './safetensors.js'
 
@@ -23,6 +24,8 @@ const modelKey = 'krylov.model'
 const stateKey = 'krylov.state'
 const formatVersion = '1'
 const optimizerPrefix = 'optimizer.'
+/** Of an optimizer's arrays that are not by parameter. */
+const arrayPrefix = 'optimizer-array.'
 
 export type SaveOptions = {
   /** State of a run or trainer, to continue it after loading. */
@@ -75,11 +78,15 @@ export async function save<D extends DType, H extends string>(
   if (state !== undefined) {
     const kind = isRecord(state.optimizer) ? string(state.optimizer.kind, 'state.optimizer.kind') : ''
     const checked = toNativeState(state, 'state', kind, network.dtype, network.parameterCount)
-    const { optimizer, ...scalars } = checked
+    const { optimizer, numbers, plain, ...scalars } = checked
     for (const [name, values] of Object.entries(optimizer)) {
       addTensors(tensors, network, values, `${optimizerPrefix}${name}.`)
     }
-    const stored = { ...scalars, optimizer: { kind, values: Object.keys(optimizer) } }
+    for (const [name, values] of Object.entries(plain)) {
+      tensors.set(arrayPrefix + name, tensorFrom(values, [values.length], arrayPrefix + name))
+    }
+    const own = isMinimizer(kind) ? { numbers, arrays: Object.keys(plain) } : {}
+    const stored = { ...scalars, optimizer: { kind, values: Object.keys(optimizer), ...own } }
     metadata[stateKey] = JSON.stringify(stored)
   }
   await writeSafetensors(path, tensors, metadata)
@@ -114,14 +121,15 @@ function elements(shape: readonly number[]): number {
 function checkSize(file: Safetensors, spec: ModelSpec, path: string): void {
   const expected = parameterCount(spec)
   let found = 0
-  for (const [name, tensor] of file.tensors) if (!name.startsWith(optimizerPrefix)) found += elements(tensor.shape)
+  const isOptimizers = (name: string): boolean => name.startsWith(optimizerPrefix) || name.startsWith(arrayPrefix)
+  for (const [name, tensor] of file.tensors) if (!isOptimizers(name)) found += elements(tensor.shape)
   if (found !== expected) {
     throw fileError(path, {}, `${expected} parameters, as the model in the metadata has`, found)
   }
 }
 
 function fillFrom(file: Safetensors, model: AnyModel, flat: FloatArray, prefix: string, path: string): void {
-  for (const info of model.tensors) flat.set(valuesOf(file, model.dtype, info, prefix, path), info.offset)
+  for (const info of model.tensors) flat.set(valuesOf(file, dtypeOf(flat), info, prefix, path), info.offset)
 }
 
 function valuesOf(file: Safetensors, dtype: DType, info: TensorInfo, prefix: string, path: string): FloatArray {
@@ -151,15 +159,31 @@ function readState(file: Safetensors, model: AnyModel, path: string): TrainingSt
     const kind = string(stored.optimizer.kind, 'optimizer.kind')
     const arrays = stored.optimizer.values.map((name: unknown) => {
       const word = string(name, 'optimizer.values')
-      const flat = floatArray(model.dtype, model.parameterCount)
+      const flat = floatArray(stateDtype(kind, model.dtype), model.parameterCount)
       fillFrom(file, model, flat, `${optimizerPrefix}${word}.`, path)
       return [word, flat] as const
     })
     const values = Object.fromEntries(arrays)
-    const state = { ...stored, optimizer: { kind, values } }
+    const own = isMinimizer(kind)
+      ? { numbers: stored.optimizer.numbers, arrays: ownArrays(file, stored.optimizer.arrays, path) }
+      : {}
+    const state = { ...stored, optimizer: { kind, values, ...own } }
     toNativeState(state, 'state', kind, model.dtype, model.parameterCount)
     return state as unknown as TrainingState
   })
+}
+
+/** The arrays of an optimizer that are not by parameter. */
+function ownArrays(file: Safetensors, names: unknown, path: string): Record<string, FloatArray> {
+  if (!Array.isArray(names)) throw optionError('optimizer.arrays', 'an array of names', names)
+  const arrays = names.map((given: unknown) => {
+    const name = string(given, 'optimizer.arrays')
+    const tensor = file.tensors.get(arrayPrefix + name)
+    if (tensor === undefined) throw fileError(path, {}, `a tensor '${arrayPrefix}${name}'`, undefined)
+    if (tensor.dtype !== 'F64') throw fileError(path, {}, `tensor '${arrayPrefix}${name}' of F64`, tensor.dtype)
+    return [name, tensorValues(tensor, arrayPrefix + name) as FloatArray] as const
+  })
+  return Object.fromEntries(arrays)
 }
 
 function modelFrom(file: Safetensors, path: string): AnyModel {

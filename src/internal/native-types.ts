@@ -1,3 +1,5 @@
+import type { NativeSpectra } from './native-spectra-types.js'
+
 /**
  * The typed mirror of the addon: exactly what `native/binding` exports, nothing
  * more. Specs arrive here resolved (every default filled in); the addon checks
@@ -71,6 +73,9 @@ export type NativeTensorInfo = { name: string; shape: number[]; offset: number }
 export type NativeTrainingState = {
   updates: number
   optimizer: { [name: string]: FloatArray }
+  /** of a minimizer: its scalars, and arrays that are not by parameter */
+  numbers: { [name: string]: number }
+  plain: { [name: string]: Float64Array }
   epoch: number
   position: number
   seed: number
@@ -91,7 +96,10 @@ export type NativeEpochEvent = {
   validation: NativeEvaluation | null
   /** true where this epoch is the best so far by the monitored value */
   best: boolean
+  step: NativeStepNumbers | null
 }
+/** What a minimizer tells of an update. */
+export type NativeStepNumbers = { numbers: { [name: string]: number }; words: { [name: string]: string } }
 export type NativeStepEvent = {
   type: 'step'
   epoch: number
@@ -101,15 +109,19 @@ export type NativeStepEvent = {
   loss: number
   learningRate: number
   seconds: number
+  step: NativeStepNumbers | null
 }
 export type NativeEndEvent = {
   type: 'end'
-  reason: 'completed' | 'earlyStopped' | 'aborted' | 'notFinite'
+  /** failed: memory ran out */
+  reason: 'completed' | 'earlyStopped' | 'aborted' | 'notFinite' | 'failed'
   epochs: number
   updates: number
   bestEpoch: number
   /** notFinite: where it was seen first: 'loss' or a tensor's name */
   notFiniteIn: string
+  /** why a minimizer was done before the epochs were, or nothing */
+  converged: string
   trainSeconds: number
 }
 export type NativeEvent = NativeEpochEvent | NativeStepEvent | NativeEndEvent
@@ -118,6 +130,8 @@ export type NativeTrainOptions = {
   tasks: NativeHeadTask[]
   optimizer: NativeOptimizer
   batchSize: number
+  /** minimizers: rows of a curvature chunk; 0: the batch's own rows, or the core's default for large batches */
+  curvatureBatchSize: number
   epochs: number
   shuffle: boolean
   seed: number
@@ -146,6 +160,36 @@ export type NativeStepResult = {
   learningRate: number
   updates: number
   finite: boolean
+  /** of a minimizer */
+  accepted: boolean
+  converged: string
+  step: NativeStepNumbers
+}
+/** Which of the requests of a minimization are answered: x -> value (source 0), value and gradient (1), nothing, but x is the place of the products (2), v -> hessian (3) and ggn product (4), x -> residuals (5), x -> their jacobian (6). */
+export type NativeFunctionSources = {
+  value: boolean
+  gradient: boolean
+  hessian: boolean
+  ggn: boolean
+  residualCount: number
+}
+export type NativeUpdate = NativeStepNumbers & {
+  outcome: 'updated' | 'converged' | 'stopped' | 'notFinite'
+  /** at the start of the update */
+  loss: number
+  learningRate: number
+  accepted: boolean
+  converged: string
+}
+export interface NativeMinimization {
+  /** a computation at a time */
+  update(): NativeComputation<NativeUpdate>
+  /** the value at x */
+  evaluate(): NativeComputation<number>
+  x(): FloatArray
+  readonly updates: number
+  readonly evaluations: number
+  dispose(): void
 }
 
 export interface NativeDataset {
@@ -184,7 +228,7 @@ export interface NativeModel {
   ): NativeTask<NativeEvaluation>
   train(dataset: NativeDataset, options: NativeTrainOptions, onEvent: (event: NativeEvent) => void): NativeRun
   trainer(options: NativeTrainOptions): NativeTrainer
-  linearize(batch: NativeDataset, tasks: NativeHeadTask[], l2: number): NativePoint
+  linearize(batch: NativeDataset, tasks: NativeHeadTask[], l2: number, batchSize: number): NativePoint
   dispose(): void
 }
 /** A promise with its own abort; settles with null when aborted. */
@@ -195,12 +239,15 @@ export interface NativeRun {
   state(): NativeTrainingState
 }
 export interface NativeTrainer {
-  step(batch: NativeDataset): NativeStepResult
+  /** curvature: rows of its own for a minimizer, or null */
+  step(batch: NativeDataset, curvature: NativeDataset | null): NativeStepResult
   state(): NativeTrainingState
   setState(state: NativeTrainingState): void
   dispose(): void
 }
 export interface NativePoint {
+  /** outputs of all heads: rows of one sample in curvatureRows */
+  readonly curvatureRowsPerSample: number
   readonly loss: number
   readonly headLosses: number[]
   readonly lossPerSample: Float64Array
@@ -214,7 +261,115 @@ export interface NativePoint {
   jvp(v: FloatArray, out: FloatArray[]): void
   /** J' u over all heads and samples: u [rows, width] a head, out [P] */
   vjp(u: FloatArray[], out: FloatArray): void
+  /** curvature [P, P], or the Jacobian [outputs of all samples, head after head, P] */
+  operator(kind: 'hessian' | 'ggn' | 'fisher' | 'empiricalFisher' | 'jacobian'): NativeOperator
+  /** samples first..first+count, [count * curvatureRowsPerSample, P]: outer products sum up to their GGN matrices */
+  curvatureRows(first: number, count: number, out: FloatArray): void
+  /** Frobenius norms of the samples' GGN matrices, [N] */
+  curvatureNorms(out: Float64Array): void
   dispose(): void
+}
+/** What a computation wants to know; it goes on when it is answered. */
+export type NativeRequest = {
+  /** which function, as numbered by who started the computation */
+  source: number
+  /** a copy, in public order */
+  input: FloatArray | null
+  /** elements wanted; 0: none, only a value */
+  outputLength: number
+  /** what is told along with the input */
+  numbers: number[]
+}
+/** A solver or optimizer that is driven from outside. */
+export interface NativeComputation<R> {
+  /** goes on until it asks or has finished: null */
+  advance(): NativeRequest | null
+  /** the same on the compute thread */
+  advanceAsync(): Promise<NativeRequest | null>
+  /** output: of the dtype, outputLength elements; null where none is wanted, or after an abort */
+  answer(output: FloatArray | null, value: number): void
+  /** it ends at its next product, and still has to be advanced to its end */
+  abort(): void
+  /** after the end only */
+  result(): R
+  dispose(): void
+}
+export interface NativeOperator {
+  readonly rows: number
+  readonly columns: number
+  readonly dtype: DType
+  /** out [rows] = B v; apart from v */
+  matvec(v: FloatArray, out: FloatArray): void
+  matvecTransposed(u: FloatArray, out: FloatArray): void
+  /** vectors [count, columns], out [count, rows] */
+  matmat(vectors: FloatArray, count: number, out: FloatArray): void
+  dispose(): void
+}
+/** An operator that JavaScript applies: the numbers of its functions, -1 for none. */
+export type ForeignOperator = { rows: number; columns: number; source: number; transposedSource: number }
+export type NativeIteration = { iteration: number; solution: FloatArray }
+export type NativeSolveResult = {
+  solution: FloatArray
+  reason: SolveReason
+  iterations: number
+  products: number
+  residualNorm: number
+  quadratic: number
+  direction: FloatArray | null
+  curvature: number
+  stored: NativeIteration[]
+}
+export type SolveReason =
+  | 'converged'
+  | 'progress'
+  | 'maxIterations'
+  | 'negativeCurvature'
+  | 'boundary'
+  | 'leastSquares'
+  | 'singular'
+  | 'preconditioner'
+  | 'notFinite'
+  | 'aborted'
+export type NativeConjugateGradientOptions = {
+  tolerance: number
+  absoluteTolerance: number
+  maxIterations: number
+  progressTolerance: number
+  progressWindow: number
+  progressFraction: number
+  shift: number
+  radius: number
+  onNegativeCurvature: 'stop' | 'absolute'
+  recomputeEvery: number
+  storeGrowth: number
+  storeFirst: number
+}
+export type NativeMinresOptions = {
+  tolerance: number
+  absoluteTolerance: number
+  leastSquaresTolerance: number
+  maxIterations: number
+  shift: number
+  stopAtNegativeCurvature: boolean
+  inexactness: number
+}
+export type NativeLeastSquaresOptions = {
+  tolerance: number
+  absoluteTolerance: number
+  maxIterations: number
+  damping: number
+}
+export type NativeLanczosOptions = { steps: number; keepBasis: boolean; reorthogonalise: boolean }
+export type NativeLanczosResult = {
+  alpha: Float64Array
+  beta: Float64Array
+  lastBeta: number
+  /** [alpha.length, size] */
+  basis: FloatArray | null
+  ritzValues: Float64Array
+  ritzResiduals: Float64Array
+  reason: SolveReason
+  products: number
 }
 export interface NativeOptimizerObject {
   readonly updates: number
@@ -239,16 +394,56 @@ export type NativeSystemInfo = {
   openmp: string
   compiler: string
 }
-export interface NativeAddon {
+export interface NativeAddon extends NativeSpectra {
   systemInfo(): NativeSystemInfo
   /** Errors of the addon become instances of this class, made as new errorClass(code, message, details). */
   setErrorClass(errorClass: new (code: string, message: string, details: Record<string, unknown>) => Error): void
   Model: new (spec: NativeNetworkSpec, dtype: DType, seed: number) => NativeModel
   Dataset: new (spec: NativeDatasetSpec) => NativeDataset
   Optimizer: new (spec: NativeOptimizer, size: number, dtype: DType) => NativeOptimizerObject
+  Minimization: new (optimizer: NativeOptimizer, x0: FloatArray, sources: NativeFunctionSources) => NativeMinimization
   scheduleValue(schedule: NativeSchedule, t: number): number
   /** shuffled 0..count-1 of the split stream */
   permutation(seed: number, epoch: number, count: number): Uint32Array
+  /** [rows, columns], row-major */
+  denseOperator(matrix: FloatArray, rows: number, columns: number): NativeOperator
+  diagonalOperator(diagonal: FloatArray): NativeOperator
+  /** sum of coefficients[i] operators[i], and shift I */
+  sumOperator(operators: NativeOperator[], coefficients: Float64Array, shift: number): NativeOperator
+  /** U diag(weights) U', U = factor [rows, weights.length] */
+  lowRankOperator(factor: FloatArray, weights: Float64Array, rows: number): NativeOperator
+  blockDiagonalOperator(operators: NativeOperator[]): NativeOperator
+  /** out = a x + b y; out may be x or y */
+  combine(a: number, x: FloatArray, b: number, y: FloatArray, out: FloatArray): FloatArray
+  /** observer: the source that is told of each iterate { iteration, residualNorm, quadratic, alpha, beta, curvature }, or -1 */
+  conjugateGradient(
+    operator: NativeOperator | ForeignOperator,
+    rhs: FloatArray,
+    initial: FloatArray | null,
+    preconditioner: NativeOperator | ForeignOperator | null,
+    options: NativeConjugateGradientOptions,
+    observer: number,
+  ): NativeComputation<NativeSolveResult>
+  minres(
+    operator: NativeOperator | ForeignOperator,
+    rhs: FloatArray,
+    initial: null,
+    preconditioner: NativeOperator | ForeignOperator | null,
+    options: NativeMinresOptions,
+    observer: number,
+  ): NativeComputation<NativeSolveResult>
+  leastSquares(
+    operator: NativeOperator | ForeignOperator,
+    rhs: FloatArray,
+    initial: FloatArray | null,
+    options: NativeLeastSquaresOptions,
+    observer: number,
+  ): NativeComputation<NativeSolveResult>
+  lanczos(
+    operator: NativeOperator | ForeignOperator,
+    start: FloatArray,
+    options: NativeLanczosOptions,
+  ): NativeComputation<NativeLanczosResult>
   /** for benchmarks */
   measurePeak(options: { threads: number; dtype: DType; milliseconds: number }): { gflops: number }
   measureBandwidth(options: { threads: number; megabytes: number }): { readGBs: number; writeGBs: number }

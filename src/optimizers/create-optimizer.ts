@@ -4,8 +4,8 @@ import { optionError, shapeError } from '../internal/errors.js'
 import type { DType, NativeOptimizerObject } from '../internal/native.js'
 import { addon } from '../internal/native.js'
 import { arrayOf, checkKnownKeys, finiteArray, integerInRange, isRecord, oneOf, record } from '../internal/validate.js'
-import type { OptimizerOption, OptimizerSpec } from './registry.js'
-import { resolveOptimizer, toNativeOptimizer } from './registry.js'
+import type { UpdateRuleOption, UpdateRuleSpec } from './registry.js'
+import { resolveUpdateRule, toNativeOptimizer } from './registry.js'
 
 /** Shapes of the tensors that lie one after the other in the flat parameter vector; a number is a vector's length. */
 export type Shapes = readonly (number | readonly number[] | { readonly shape: readonly number[] })[]
@@ -27,14 +27,14 @@ export type OptimizerState = {
 
 /** An update rule with its state; made by `createOptimizer`. */
 export class Optimizer<D extends DType = DType> {
-  readonly spec: OptimizerSpec
+  readonly spec: UpdateRuleSpec
   readonly dtype: D
   /** Number of parameters. */
   readonly size: number
   readonly #handle: NativeOptimizerObject
 
   /** @internal */
-  constructor(spec: OptimizerSpec, dtype: D, size: number, totalSteps: number | undefined) {
+  constructor(spec: UpdateRuleSpec, dtype: D, size: number, totalSteps: number | undefined) {
     this.spec = spec
     this.dtype = dtype
     this.size = size
@@ -133,14 +133,14 @@ function sizeOf(shapes: unknown): number {
  * for (let k = 0; k < 100; k++) w = optimizer.step(w, w.map((x) => 2 * x))
  */
 export function createOptimizer<D extends DType = 'float32'>(
-  spec: OptimizerOption,
+  spec: UpdateRuleOption,
   shapes: Shapes,
   options: CreateOptimizerOptions<D> = {},
 ): Optimizer<D> {
   checkKnownKeys(options, ['dtype', 'totalSteps'], 'createOptimizer options')
   const { dtype, totalSteps } = options as CreateOptimizerOptions
   if (totalSteps !== undefined) integerInRange(totalSteps, 'createOptimizer totalSteps', { min: 1 })
-  const resolved = resolveOptimizer(spec, 'optimizer')
+  const resolved = resolveUpdateRule(spec, 'optimizer')
   const type = dtype === undefined ? 'float32' : dtypeOption(dtype, 'createOptimizer dtype')
   return new Optimizer(resolved, type as D, sizeOf(shapes), totalSteps)
 }

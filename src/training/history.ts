@@ -1,6 +1,14 @@
-import type { NativeEndEvent, NativeEpochEvent, NativeStepEvent } from '../internal/native.js'
+import type { NativeEndEvent, NativeEpochEvent, NativeStepEvent, NativeStepNumbers } from '../internal/native.js'
 import type { Evaluation, HeadTask } from './tasks.js'
 import { toEvaluation } from './tasks.js'
+
+/**
+ * What a second-order optimizer tells of an update, by name: `damping`, `reductionRatio`, `cgIterations`, `curvature`,
+ * `gradientNorm`, `stepNorm` and what else it has; each optimizer's section says which.
+ */
+export type StepNumbers = Readonly<Record<string, number>>
+/** What it tells in words, such as `cgReason`. */
+export type StepWords = Readonly<Record<string, string>>
 
 /** What is known of a finished epoch. */
 export type EpochRecord = {
@@ -21,6 +29,9 @@ export type EpochRecord = {
   readonly updates: number
   /** True where no epoch before was better by the monitored value (the validation loss, or the loss without it). */
   readonly best: boolean
+  /** Of the epoch's last update, where the optimizer tells more than a rate. */
+  readonly numbers?: StepNumbers
+  readonly words?: StepWords
 }
 
 /** What is known during an epoch, told after every n-th update. */
@@ -35,6 +46,8 @@ export type StepRecord = {
   readonly learningRate: number
   /** Seconds of training steps so far. */
   readonly seconds: number
+  readonly numbers?: StepNumbers
+  readonly words?: StepWords
 }
 
 export type TrainReason = 'completed' | 'earlyStopped' | 'aborted' | 'notFinite'
@@ -50,6 +63,13 @@ export type History = {
   readonly seconds: number
   /** For `notFinite`: the update that met NaN or infinity, and where: `loss` or a tensor's name. */
   readonly notFinite?: { readonly step: number; readonly where: string }
+  /** Why the optimizer was done before the epochs were, such as `gradientTolerance`; the reason then is `completed`. */
+  readonly converged?: string
+}
+
+/** Numbers and words, where there are any. */
+export function toStepNumbers(step: NativeStepNumbers | null): { numbers?: StepNumbers; words?: StepWords } {
+  return step === null ? {} : { numbers: step.numbers, words: step.words }
 }
 
 export function toEpochRecord(event: NativeEpochEvent, tasks: readonly HeadTask[]): EpochRecord {
@@ -64,18 +84,19 @@ export function toEpochRecord(event: NativeEpochEvent, tasks: readonly HeadTask[
     validationSeconds,
     updates,
     best,
+    ...toStepNumbers(event.step),
   }
 }
 
 export function toStepRecord(event: NativeStepEvent): StepRecord {
   const { epoch, updates, position, samples, loss, learningRate, seconds } = event
-  return { epoch, updates, position, samples, loss, learningRate, seconds }
+  return { epoch, updates, position, samples, loss, learningRate, seconds, ...toStepNumbers(event.step) }
 }
 
-export function toHistory(event: NativeEndEvent, epochs: readonly EpochRecord[]): History {
-  const { reason, bestEpoch, updates, trainSeconds, notFiniteIn } = event
+export function toHistory(event: NativeEndEvent & { reason: TrainReason }, epochs: readonly EpochRecord[]): History {
+  const { reason, bestEpoch, updates, trainSeconds, notFiniteIn, converged } = event
   // A loss that is not finite stops an update before it counts; a tensor that became so is seen after its update.
-  const step = notFiniteIn === 'loss' ? updates + 1 : updates
+  const step = notFiniteIn === 'loss' || notFiniteIn === 'gradient' ? updates + 1 : updates
   return {
     epochs,
     reason,
@@ -83,5 +104,6 @@ export function toHistory(event: NativeEndEvent, epochs: readonly EpochRecord[])
     updates,
     seconds: trainSeconds,
     ...(reason === 'notFinite' ? { notFinite: { step, where: notFiniteIn } } : {}),
+    ...(converged === '' ? {} : { converged }),
   }
 }

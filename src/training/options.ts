@@ -15,7 +15,7 @@ import {
 import type { AnyModel } from '../model/model.js'
 import { adam } from '../optimizers/adam.js'
 import type { OptimizerOption, OptimizerSpec } from '../optimizers/registry.js'
-import { resolveOptimizer } from '../optimizers/registry.js'
+import { isMinimizer, resolveOptimizer } from '../optimizers/registry.js'
 import type { EpochRecord, StepRecord } from './history.js'
 import { isMaximized } from './metrics.js'
 import type { TrainingState } from './state.js'
@@ -53,8 +53,16 @@ export type StepOptions<H extends string = never> = {
 }
 
 export type TrainOptions<H extends string = never> = StepOptions<H> & {
-  /** Samples of a step; the last batch of an epoch may be smaller. Default 32. */
+  /**
+   * Samples of a step; the last batch of an epoch may be smaller. Default 32; all samples for an optimizer that looks
+   * at the function more than once an update (`minimizerKinds`).
+   */
   readonly batchSize?: number
+  /**
+   * Samples that such an optimizer takes curvature from: the data is cut once, after one shuffle, into equal chunks of
+   * at most this many, used in rotation. Default: the samples of the batch where they are at most 5000, else 5000.
+   */
+  readonly curvatureBatchSize?: number
   /** Passes over the data, resumed ones included; default 10. */
   readonly epochs?: number
   /** Data to measure after each epoch, or the share of the training data to hold out for it (chosen by the seed). */
@@ -78,6 +86,7 @@ const stepKeys = ['loss', 'lossWeights', 'optimizer', 'l2', 'seed', 'threads'] a
 const trainKeys = [
   ...stepKeys,
   'batchSize',
+  'curvatureBatchSize',
   'epochs',
   'validation',
   'metrics',
@@ -102,7 +111,10 @@ export type ResolvedStepOptions = {
 }
 
 export type ResolvedTrainOptions = ResolvedStepOptions & {
-  readonly batchSize: number
+  /** Undefined: all samples. */
+  readonly batchSize: number | undefined
+  /** 0: what suits the batch. */
+  readonly curvatureBatchSize: number
   readonly epochs: number
   readonly validation: unknown
   readonly earlyStopping: NativeTrainOptions['earlyStopping']
@@ -153,7 +165,7 @@ export function resolveTrainOptions(model: AnyModel, options: unknown): Resolved
   const { onEpoch, onStep, shuffle, earlyStopping, validation } = options
   return {
     ...shared,
-    batchSize: count(options.batchSize, 'batchSize', 32),
+    ...batchSizes(options, shared.optimizer),
     epochs: count(options.epochs, 'epochs', 10),
     validation,
     earlyStopping:
@@ -162,6 +174,21 @@ export function resolveTrainOptions(model: AnyModel, options: unknown): Resolved
     onStep: onStep === undefined ? undefined : resolveOnStep(onStep),
     signal: signalOption(options.signal, 'signal'),
     shuffle: shuffle === undefined ? true : boolean(shuffle, 'shuffle'),
+  }
+}
+
+function batchSizes(
+  options: Record<string, unknown>,
+  { kind }: OptimizerSpec,
+): Pick<ResolvedTrainOptions, 'batchSize' | 'curvatureBatchSize'> {
+  const { batchSize, curvatureBatchSize } = options
+  const minimizer = isMinimizer(kind)
+  if (curvatureBatchSize !== undefined && !minimizer) {
+    throw optionError('curvatureBatchSize', `none with ${kind}, which does not look at curvature`, curvatureBatchSize)
+  }
+  return {
+    batchSize: batchSize === undefined && minimizer ? undefined : count(batchSize, 'batchSize', 32),
+    curvatureBatchSize: count(curvatureBatchSize, 'curvatureBatchSize', 0),
   }
 }
 

@@ -1,7 +1,17 @@
 import { convertedFloats, dtypeOf, floatArray } from '../internal/arrays.js'
 import { optionError } from '../internal/errors.js'
 import type { DType, FloatArray, NativeTrainingState } from '../internal/native.js'
-import { checkKnownKeys, integerInRange, joinPath, numberInRange, oneOf, record, seed } from '../internal/validate.js'
+import {
+  checkKnownKeys,
+  finiteArray,
+  integerInRange,
+  joinPath,
+  numberInRange,
+  oneOf,
+  record,
+  seed,
+} from '../internal/validate.js'
+import { isMinimizer } from '../optimizers/registry.js'
 
 /**
  * What a run needs, besides the parameters, to continue to the same bits: the optimizer's arrays and the position in
@@ -23,6 +33,10 @@ export type TrainingState = {
     readonly kind: string
     /** State arrays by the names of the rule's equations, in the order of the parameters. */
     readonly values: Readonly<Record<string, FloatArray>>
+    /** Of a second-order optimizer: its scalars, such as the damping. */
+    readonly numbers?: Readonly<Record<string, number>>
+    /** And its arrays that are not by parameter. */
+    readonly arrays?: Readonly<Record<string, Float64Array>>
   }
 }
 
@@ -31,7 +45,8 @@ export function fromNativeState(state: NativeTrainingState, kind: string, dtype:
   const values: Record<string, FloatArray> = {}
   for (const [name, array] of Object.entries(state.optimizer)) {
     // The core may hand out doubles, which hold either dtype exactly.
-    values[name] = dtypeOf(array) === dtype ? array : convertedFloats(array, name, dtype, array.length)
+    const same = dtypeOf(array) === dtype || isMinimizer(kind)
+    values[name] = same ? array : convertedFloats(array, name, dtype, array.length)
   }
   return {
     updates,
@@ -40,8 +55,13 @@ export function fromNativeState(state: NativeTrainingState, kind: string, dtype:
     seed: state.seed,
     lossSum,
     weightSum,
-    optimizer: { kind, values },
+    optimizer: isMinimizer(kind) ? { kind, values, numbers: state.numbers, arrays: state.plain } : { kind, values },
   }
+}
+
+/** Second-order optimizers keep float64, whatever the model's dtype is. */
+export function stateDtype(kind: string, dtype: DType): DType {
+  return isMinimizer(kind) ? 'float64' : dtype
 }
 
 /** Checks a state and brings it into the core's form. Arrays may be ordinary ones, as JSON has them. */
@@ -58,10 +78,11 @@ export function toNativeState(
   const optimizer = record(value.optimizer, at)
   oneOf(optimizer.kind, joinPath(at, 'kind'), [kind])
   const arrays: Record<string, FloatArray> = {}
+  const stored = stateDtype(kind, dtype)
   for (const [name, values] of Object.entries(record(optimizer.values, joinPath(at, 'values')))) {
     const place = joinPath(joinPath(at, 'values'), name)
-    const source = convertedFloats(values, place, dtype, size)
-    const copy = floatArray(dtype, size)
+    const source = convertedFloats(values, place, stored, size)
+    const copy = floatArray(stored, size)
     copy.set(source)
     arrays[name] = copy
   }
@@ -73,7 +94,26 @@ export function toNativeState(
     lossSum: numberInRange(value.lossSum, joinPath(path, 'lossSum')),
     weightSum: numberInRange(value.weightSum, joinPath(path, 'weightSum'), { min: 0 }),
     optimizer: arrays,
+    ...minimizerState(kind, optimizer, at),
   }
+}
+
+/** Numbers and arrays that only some optimizers have. */
+function minimizerState(
+  kind: string,
+  optimizer: Record<string, unknown>,
+  path: string,
+): Pick<NativeTrainingState, 'numbers' | 'plain'> {
+  if (!isMinimizer(kind)) return { numbers: {}, plain: {} }
+  const at = (key: string): string => joinPath(path, key)
+  const numbers = Object.entries(record(optimizer.numbers, at('numbers'))).map(
+    ([name, value]) => [name, numberInRange(value, joinPath(at('numbers'), name))] as const,
+  )
+  const plain = Object.entries(record(optimizer.arrays, at('arrays'))).map(([name, values]) => {
+    const place = joinPath(at('arrays'), name)
+    return [name, Float64Array.from(finiteArray(values, place))] as const
+  })
+  return { numbers: Object.fromEntries(numbers), plain: Object.fromEntries(plain) }
 }
 
 /** The seed of a run: the state's when it continues one. A different explicit seed is a mistake. */

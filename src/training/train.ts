@@ -1,4 +1,4 @@
-import { rendered, shapeError } from '../internal/errors.js'
+import { KrylovError, rendered, shapeError } from '../internal/errors.js'
 import type {
   DType,
   NativeDataset,
@@ -65,11 +65,13 @@ function prepareData(model: AnyModel, data: unknown, options: ResolvedTrainOptio
 
 function toNativeOptions(options: ResolvedTrainOptions, parts: Parts): NativeTrainOptions {
   const rows = parts.rows?.length ?? parts.dataset.rows
-  const totalSteps = options.epochs * Math.ceil(rows / options.batchSize)
+  const batchSize = Math.min(options.batchSize ?? rows, rows)
+  const totalSteps = options.epochs * Math.ceil(rows / batchSize)
   return {
     tasks: toNativeTasks(options.tasks),
     optimizer: toNativeOptimizer(options.optimizer, totalSteps),
-    batchSize: options.batchSize,
+    batchSize,
+    curvatureBatchSize: options.curvatureBatchSize,
     epochs: options.epochs,
     shuffle: options.shuffle,
     seed: options.seed,
@@ -82,6 +84,10 @@ function toNativeOptions(options: ResolvedTrainOptions, parts: Parts): NativeTra
     earlyStopping: options.earlyStopping,
     state: options.state,
   }
+}
+
+function outOfMemory(): KrylovError {
+  return new KrylovError('ERR_NATIVE', 'memory: expected enough for an update, received an allocation that failed')
 }
 
 /** A run that its signal ended before the first step: the model is untouched, the state is that of the start. */
@@ -161,12 +167,15 @@ export function train<D extends DType, H extends string>(
           tell(resolved.onEpoch, record)
           break
         }
-        case 'end':
+        case 'end': {
           signal?.removeEventListener('abort', abort)
           release()
-          if (failure === undefined) feed.end(toHistory(event, run.epochs))
-          else feed.fail(failure.error)
+          const { reason } = event
+          if (reason === 'failed') failure ??= { error: outOfMemory() }
+          if (failure !== undefined) feed.fail(failure.error)
+          else if (reason !== 'failed') feed.end(toHistory({ ...event, reason }, run.epochs))
           break
+        }
       }
     }
     const nativeRun = handle.train(parts.dataset, native, onEvent)

@@ -1,7 +1,10 @@
-import type { DType, NativeTrainer } from '../internal/native.js'
+import type { DType, NativeDataset, NativeTrainer } from '../internal/native.js'
+import { checkKnownKeys } from '../internal/validate.js'
 import type { AnyModel, Model } from '../model/model.js'
 import { handleOf, setTask } from '../model/model.js'
-import { toNativeOptimizer } from '../optimizers/registry.js'
+import { isMinimizer, toNativeOptimizer } from '../optimizers/registry.js'
+import type { StepNumbers, StepWords } from './history.js'
+import { toStepNumbers } from './history.js'
 import type { StepOptions } from './options.js'
 import { resolveTrainerOptions } from './options.js'
 import type { TrainingState } from './state.js'
@@ -27,6 +30,18 @@ export type StepResult = {
   readonly updates: number
   /** False where the loss was NaN or infinite (no update was made) or an update was (the parts of it that were are undone). */
   readonly finite: boolean
+  /** Of an optimizer that may reject a step: whether it was taken. */
+  readonly accepted?: boolean
+  /** Why the optimizer is done, where it is, such as `gradientTolerance`. */
+  readonly converged?: string
+  /** What such an optimizer tells of the step, such as `damping` and `cgIterations`. */
+  readonly numbers?: StepNumbers
+  readonly words?: StepWords
+}
+
+export type TrainerStepOptions<H extends string = never> = {
+  /** Samples of their own for the curvature, with an optimizer that looks at it; default those of the batch. */
+  readonly curvature?: TrainingData<H>
 }
 
 /** Training one step at a time, synchronously; made by `createTrainer`. */
@@ -49,10 +64,16 @@ export class Trainer<H extends string = never> {
    *
    * @throws KrylovError ERR_SHAPE, ERR_DTYPE, ERR_OPTION, ERR_NOT_FINITE, ERR_BUSY
    */
-  step(batch: TrainingData<H>): StepResult {
+  step(batch: TrainingData<H>, options: TrainerStepOptions<H> = {}): StepResult {
+    checkKnownKeys(options, ['curvature'], 'step options')
     const dataset = toNativeDataset(this.#model, this.#tasks, batch, 'batch')
+    let curvature: NativeDataset | null = null
     try {
-      const { loss, headLosses, lossPerSample, learningRate, updates, finite } = this.#handle.step(dataset)
+      if (options.curvature !== undefined) {
+        curvature = toNativeDataset(this.#model, this.#tasks, options.curvature, 'curvature')
+      }
+      const native = this.#handle.step(dataset, curvature)
+      const { loss, headLosses, lossPerSample, learningRate, updates, finite } = native
       const named = this.#model.headNames.map((name, index) => [name, headLosses[index] ?? Number.NaN] as const)
       return {
         loss,
@@ -61,8 +82,11 @@ export class Trainer<H extends string = never> {
         learningRate,
         updates,
         finite,
+        ...(isMinimizer(this.#kind) ? { accepted: native.accepted, ...toStepNumbers(native.step) } : {}),
+        ...(native.converged === '' ? {} : { converged: native.converged }),
       }
     } finally {
+      curvature?.dispose()
       dataset.dispose()
     }
   }
@@ -107,6 +131,7 @@ export function createTrainer<D extends DType, H extends string>(
     tasks: toNativeTasks(tasks),
     optimizer: toNativeOptimizer(optimizer, totalSteps),
     batchSize: 1,
+    curvatureBatchSize: 0,
     epochs: 1,
     shuffle: false,
     seed,

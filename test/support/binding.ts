@@ -103,6 +103,7 @@ export function trainOptions(): NativeTrainOptions {
     tasks: tasks(),
     optimizer: adam(),
     batchSize: 3,
+    curvatureBatchSize: 0,
     epochs: 2,
     shuffle: true,
     seed: 1,

@@ -13,13 +13,16 @@ export function flatten(value: Nested): number[] {
 /** A case of a golden file with a name for the test report. */
 export type GoldenCase<T> = { readonly name: string; readonly value: T }
 
+/** Every case of a file of a golden folder. */
+export function goldenFile<T>(name: string, file: string): GoldenCase<T>[] {
+  const content = JSON.parse(readFileSync(`${folder}${name}/${file}`, 'utf8')) as T | T[]
+  const list = Array.isArray(content) ? content : [content]
+  return list.map((value, index) => ({ name: `${file}${list.length > 1 ? ` case ${index}` : ''}`, value }))
+}
+
 /** Every case of every JSON file of a golden folder, found by listing it. */
 export function goldenCases<T>(name: string): GoldenCase<T>[] {
   const files = readdirSync(folder + name).filter((file) => file.endsWith('.json'))
   if (files.length === 0) throw new Error(`no golden files in ${name}`)
-  return files.sort().flatMap((file) => {
-    const content = JSON.parse(readFileSync(`${folder}${name}/${file}`, 'utf8')) as T | T[]
-    const list = Array.isArray(content) ? content : [content]
-    return list.map((value, index) => ({ name: `${file}${list.length > 1 ? ` case ${index}` : ''}`, value }))
-  })
+  return files.sort().flatMap((file) => goldenFile<T>(name, file))
 }

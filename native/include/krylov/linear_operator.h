@@ -29,8 +29,12 @@ class LinearOperator {
   // Elements of out and of v as stored (arena_size() of the layout's network).
   virtual std::int64_t rows() const noexcept = 0;
   virtual std::int64_t columns() const noexcept { return rows(); }
-  // Of v where the operator is square; of v and of out.
+  // Of v, and of out: the same where the operator is square.
   virtual VectorLayout<T> layout() const noexcept { return nullptr; }
+  virtual VectorLayout<T> output_layout() const noexcept { return layout(); }
+  // The same operator on vectors of another layout, where there is a better way than to reorder the vectors of each
+  // product; else null. Callers want reordered_operator (operators.h).
+  virtual std::shared_ptr<LinearOperator> in_layout(const VectorLayout<T>&) const { return nullptr; }
   // Threads that pay off for one product.
   virtual int threads() const noexcept { return 1; }
   // out = B v; v and out do not overlap. By the leader of `team`.

@@ -79,6 +79,8 @@ struct BufferInfo {
   bool has_slope = false;         // its derivative is kept in a buffer of its own
   bool needs_delta = false;       // false for the input and what has no parameters before it
   bool derivative_fused = false;  // its single consumer multiplies by act' on the way back
+  bool has_curve = false;         // act'' is not zero everywhere
+  bool has_bend = false;          // its layer keeps something of a tangent, see MatrixKind
 };
 
 struct HeadInfo {
@@ -135,6 +137,34 @@ class Network {
   double forward_cost_ = 0, step_cost_ = 0;
 };
 
+// What a batch buffer may have a matrix of.
+enum class MatrixKind : std::uint8_t {
+  kActivation,
+  kSlope,    // act'(z), where the output does not tell it
+  kDelta,    // d(loss)/d(pre-activation), where backward owes one
+  kTangent,  // along a direction
+  kCurve,    // d(loss)/d(activation) * act''(z), where act'' is not zero everywhere
+  kBend,     // what a layer keeps of a tangent for the second-order backward pass
+};
+
+// One padded matrix [max_rows, ld] a buffer, for the buffers that have one.
+template <Scalar T>
+class BatchMatrices {
+ public:
+  BatchMatrices() noexcept = default;
+  // With storage of its own, zeros.
+  BatchMatrices(const Network<T>& network, std::int64_t max_rows, MatrixKind kind);
+
+  bool empty() const noexcept { return matrices_.empty(); }
+  T* operator[](int buffer) const noexcept { return matrices_[static_cast<std::size_t>(buffer)]; }  // null: none
+  std::int64_t bytes() const noexcept { return static_cast<std::int64_t>(storage_.bytes()); }
+
+ private:
+  template <Scalar> friend class Workspace;
+  AlignedBuffer<T> storage_;
+  std::vector<T*> matrices_;
+};
+
 // Batch buffers of one pass, laid out once for at most max_rows samples.
 enum class WorkspaceKind : std::uint8_t { kForward, kBackward, kTangent };  // each holds what the one before holds
 
@@ -142,21 +172,25 @@ template <Scalar T>
 class Workspace {
  public:
   Workspace(const Network<T>& network, std::int64_t max_rows, WorkspaceKind kind);
+  // Tangents for a workspace that was made without. May throw std::bad_alloc.
+  void reserve_tangents(const Network<T>& network);
 
   std::int64_t max_rows() const noexcept { return max_rows_; }
-  T* activation(int buffer) const noexcept { return pointer(views_[buffer].activation); }
-  T* slope(int buffer) const noexcept { return pointer(views_[buffer].slope); }
-  T* delta(int buffer) const noexcept { return pointer(views_[buffer].delta); }
-  T* tangent(int buffer) const noexcept { return pointer(views_[buffer].tangent); }
+  T* activation(int buffer) const noexcept { return activations_[buffer]; }
+  T* slope(int buffer) const noexcept { return slopes_[buffer]; }
+  T* delta(int buffer) const noexcept { return deltas_[buffer]; }
+  T* tangent(int buffer) const noexcept { return tangents_[buffer]; }
+  const BatchMatrices<T>& activations() const noexcept { return activations_; }
+  const BatchMatrices<T>& deltas() const noexcept { return deltas_; }
+  const BatchMatrices<T>& tangents() const noexcept { return tangents_; }
   // What a layer keeps for itself between forward and backward (masks, normalised rows).
-  T* scratch(int layer) const noexcept { return pointer(scratch_[layer]); }
+  T* scratch(int layer) const noexcept { return scratch_[static_cast<std::size_t>(layer)]; }
+  std::int64_t bytes() const noexcept { return static_cast<std::int64_t>(arena_.bytes()) + tangents_.bytes(); }
 
  private:
-  struct View { std::int64_t activation = -1, slope = -1, delta = -1, tangent = -1; };
-  T* pointer(std::int64_t offset) const noexcept { return offset < 0 ? nullptr : const_cast<T*>(arena_.data()) + offset; }
   AlignedBuffer<T> arena_;
-  std::vector<View> views_;
-  std::vector<std::int64_t> scratch_;
+  BatchMatrices<T> activations_, slopes_, deltas_, tangents_;  // in the arena
+  std::vector<T*> scratch_;
   std::int64_t max_rows_;
 };
 
@@ -169,18 +203,40 @@ struct Pass {
   const T* parameters = nullptr;   // arena
   const T* transposed = nullptr;   // for backward
   std::int64_t rows = 0;
+  std::int64_t first_row = 0;      // sums over rows begin here
   bool training = false;           // dropout acts
   std::uint64_t seed = 0, step = 0;  // of the dropout masks
+  // What backward and gradient work on; null: the workspace's deltas.
+  const BatchMatrices<T>* adjoints = nullptr;
+  // Second derivatives: backward fills the curves from the deltas, tangent then the bends. Null: neither does.
+  const BatchMatrices<T>* curves = nullptr;
+  const BatchMatrices<T>* bends = nullptr;
+
+  const BatchMatrices<T>& adjoint_set() const noexcept { return adjoints != nullptr ? *adjoints : workspace->deltas(); }
 
   void forward(std::int64_t first, std::int64_t count) const noexcept;
-  // Deltas of the heads' buffers must hold d(loss)/d(output) of these rows.
+  // Adjoints of the heads' buffers must hold d(loss)/d(output) of these rows.
   void backward(std::int64_t first, std::int64_t count) const noexcept;
   // Tangents of all buffers along `direction` (arena order) after forward.
   void tangent(const T* direction, std::int64_t first, std::int64_t count) const noexcept;
-  // scale * sum over all rows of the unit's gradient, in the unit's arena order.
+  // scale * sum over rows first_row.. of the unit's gradient, in the unit's arena order.
   void gradient(const GradientUnit& unit, T scale, T* out) const noexcept;
   // Gradient of one sample in public order, all parameters.
   void per_sample_gradient(std::int64_t row, T* out) const noexcept;
+
+  // The derivative of backward along `direction` (R{.} of Pearlmutter 1994), after backward with curves into the
+  // workspace's deltas and after tangent with bends: adjoints of the heads hold R{d(loss)/d(output)}. Reads the
+  // direction's transposed copy too (Network::transpose).
+  void second_backward(const T* direction, const T* transposed_direction, std::int64_t first,
+                       std::int64_t count) const noexcept;
+  // scale * R{the sum of gradient()}.
+  void second_gradient(const GradientUnit& unit, T scale, T* out) const noexcept;
+  // Adds to sums[row] the product of the sample's gradient (of the adjoints) with the direction. Overwrites tangents.
+  void per_sample_products(const T* direction, std::int64_t first, std::int64_t count, double* sums) const noexcept;
+  // Squares of per-sample gradients, summed: square() puts the squares of `deltas` into the adjoints and those of the
+  // activations into the tangents; then sums as in gradient().
+  void square(const BatchMatrices<T>& deltas, std::int64_t first, std::int64_t count) const noexcept;
+  void squared_gradient(const GradientUnit& unit, T scale, T* out) const noexcept;
 };
 
 }  // namespace krylov

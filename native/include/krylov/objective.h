@@ -45,6 +45,12 @@ class Objective {
   virtual void begin(std::int64_t update) noexcept { (void)update; }
   // How many samples, 1 where there are none.
   virtual std::int64_t sample_count(Samples) const noexcept { return 1; }
+  // True where both are the same samples in this update: f on one is f on the other.
+  virtual bool same_samples(Samples, Samples) const noexcept { return false; }
+  // True where begin() leaves the gradient's samples as they are: f and its gradient at x still hold in the next update.
+  virtual bool steady() const noexcept { return false; }
+  // Factor of the term l2 |x|^2 / 2 that f contains; squares know nothing of it.
+  virtual double l2() const noexcept { return 0; }
 
   // f(x), l2's term included.
   virtual Procedure<double> value(Session& session, const T* x, Samples samples) = 0;

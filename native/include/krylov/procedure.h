@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <exception>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "krylov/threads.h"
@@ -28,6 +29,7 @@ struct Request {
   void* output = nullptr;  // may be null: only the value is wanted
   std::int64_t output_size = 0;
   double value = 0;
+  std::span<const double> numbers = {};  // told along with the input
 };
 
 template <class R> class Procedure;
@@ -145,7 +147,9 @@ struct ValuePromise<void> : ProcedurePromise {
 }  // namespace detail
 
 // A coroutine that another one awaits: `const double f = co_await value(...)`.
-// Starts when awaited. Arguments by reference must outlive the await.
+// Starts when awaited. Arguments by reference must outlive the await. Results get
+// a name before they are tested: GCC 12 spoils the awaited procedure's frame where
+// the await stands in a condition, as in if (co_await ready(...)) co_return x.
 template <class R>
 class [[nodiscard]] Procedure {
  public:

@@ -84,7 +84,9 @@ Procedure<SolveResult<T>> conjugate_gradient(Session& session, OperatorPort<T> b
 struct MinresOptions {
   double tolerance = 1e-5;                // |r| <= max(absolute_tolerance, tolerance |b|)
   double absolute_tolerance = 0;
-  double least_squares_tolerance = 0;     // |Br| <= this |r| times the largest |B| seen; 0: off
+  // |Br| <= this |r| times the largest |B| seen; 0: off, and then a singular matrix whose range does not hold b ends at
+  // max_iterations with noise, or by luck with kSingular.
+  double least_squares_tolerance = 0;
   std::int64_t max_iterations = -1;       // -1: ten times the dimension
   double shift = 0;                       // solves (B - shift I) x = b, as the method's source has it
   bool stop_at_negative_curvature = false;  // Newton-MR: at the first r'Br <= 0
@@ -122,5 +124,10 @@ struct LanczosResult {
 };
 template <Scalar T>
 Procedure<LanczosResult<T>> lanczos(Session& session, OperatorPort<T> b, const T* start, LanczosOptions options);
+
+// Eigenvalues of the tridiagonal matrix, ascending, and the residuals |Bx - theta x| of their vectors x: last_beta times
+// the last component of its eigenvectors. Both outputs have alpha.size() elements.
+void ritz(std::span<const double> alpha, std::span<const double> beta, double last_beta, std::span<double> values,
+          std::span<double> residuals);
 
 }  // namespace krylov

@@ -19,6 +19,9 @@ namespace krylov {
 // At least 1. Read once; later calls return the same number.
 int available_processors() noexcept;
 
+// Threads that pay off for work of this cost; never more than asked for (0: the processors).
+int useful_threads(double multiply_adds, std::int64_t rows, int asked) noexcept;
+
 // A word that one thread raises and others wait for. Waiting spins for some
 // microseconds, then sleeps in the kernel; raising makes no system call unless
 // somebody sleeps. It is alone on its cache line: the waiting thread's loads

@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "krylov/dataset.h"
@@ -32,12 +33,23 @@ struct TrainingState {
   std::int64_t position = 0;  // rows of the current epoch already used
   std::uint64_t seed = 0;
   double loss_sum = 0, weight_sum = 0;  // of the current epoch's running mean
+  // Of a minimizer: its arrays by parameter may be float64 whatever the model is; its scalars, and arrays of other lengths.
+  bool wide = false;
+  std::vector<std::pair<std::string, double>> numbers;
+  std::vector<std::pair<std::string, std::vector<double>>> plain;
 };
 
 struct HeadEvaluation { double loss = 0; std::vector<double> metrics; };
 struct Evaluation { double loss = 0; std::vector<HeadEvaluation> heads; };
 
-enum class EndReason : std::uint8_t { kCompleted, kEarlyStopped, kAborted, kNotFinite };
+// kFailed: memory ran out.
+enum class EndReason : std::uint8_t { kCompleted, kEarlyStopped, kAborted, kNotFinite, kFailed };
+
+// What a minimizer tells of an update, by public names: damping, cgIterations, ...
+struct StepNumbers {
+  std::vector<std::pair<const char*, double>> numbers;
+  std::vector<std::pair<const char*, std::string>> words;
+};
 
 struct EpochRecord {
   std::int64_t epoch = 0;  // 1, 2, ...
@@ -45,15 +57,18 @@ struct EpochRecord {
   double loss = 0, learning_rate = 0, train_seconds = 0, validation_seconds = 0;
   bool validated = false, best = false;
   Evaluation validation;
+  StepNumbers step;  // of the epoch's last update
 };
 struct StepRecord {
   std::int64_t epoch = 0, updates = 0, position = 0, samples = 0;
   double loss = 0, learning_rate = 0, seconds = 0;
+  StepNumbers step;
 };
 struct EndRecord {
   EndReason reason = EndReason::kCompleted;
   std::int64_t epochs = 0, updates = 0, best_epoch = 0;
   std::string not_finite_in;  // "loss" or a tensor's name
+  std::string converged;      // of a minimizer that was done before the epochs were
   double train_seconds = 0;
 };
 
@@ -75,10 +90,15 @@ struct EarlyStopping {
   bool restore_best = true;
 };
 
+inline constexpr std::int64_t kDefaultCurvatureRows = 5000;
+
 struct TrainingOptions {
   std::vector<HeadTask> tasks;
   OptimizerSpec optimizer;
   std::int64_t batch_size = 32, epochs = 10;
+  // Minimizers: rows that curvature is taken from, chunks of the data in rotation; 0: the batch's own rows, or chunks of
+  // at most kDefaultCurvatureRows where the batch has more.
+  std::int64_t curvature_batch_size = 0;
   bool shuffle = true;
   std::uint64_t seed = 0;
   int threads = 0;  // 0: as many as pay off
@@ -113,6 +133,10 @@ struct StepResult {
   bool finite = true;
   std::vector<double> head_losses;
   std::vector<double> sample_losses;  // weighted, summed over heads with the heads' weights
+  // Of a minimizer: whether the step was taken, why it is done (or nothing), its numbers.
+  bool accepted = true;
+  std::string converged;
+  StepNumbers step;
 };
 
 // One step at a time on the caller's batches.
@@ -123,6 +147,8 @@ class Trainer {
   static Status create(std::shared_ptr<Model<T>> model, const TrainingOptions& options, std::unique_ptr<Trainer>& out);
   // All rows of `batch` form the batch; the model's parameters are updated.
   virtual Status step(const Dataset& batch, StepResult& result) = 0;
+  // With curvature from rows of its own; for minimizers only.
+  virtual Status step(const Dataset& batch, const Dataset& curvature, StepResult& result);
   virtual TrainingState state() const = 0;
   virtual Status set_state(const TrainingState& state) = 0;
 };
@@ -152,8 +178,5 @@ template <Scalar T>
 Status create_prediction(std::shared_ptr<Model<T>> model, std::shared_ptr<const Dataset> data, Output output,
                          std::vector<Link> links, int threads, void (*done)(void*), void* context,
                          std::shared_ptr<PredictionJob<T>>& out);
-
-// Threads that pay off for a step of this cost; never more than asked for.
-int useful_threads(double multiply_adds, std::int64_t rows, int asked) noexcept;
 
 }  // namespace krylov

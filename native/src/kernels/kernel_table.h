@@ -68,6 +68,20 @@ struct LossRows {
   T* delta; std::int64_t ldd;       // or null: losses only
 };
 
+// Second derivatives of the losses of `rows` samples by the outputs, H_r of sample r's scale * loss. Fields as in LossRows;
+// the factor of row r is seed * weights_r. Padding of out is set to 0; out may be u, and overlaps nothing else.
+template <Scalar T>
+struct LossCurvatureRows {
+  const LossSpec* spec;
+  const T* outputs; std::int64_t ldo; std::int64_t rows; std::int64_t columns;
+  const std::int32_t* classes;         // not read: class targets leave H without them; or null
+  const T* targets; std::int64_t ldt;  // [rows, columns]; may be null with class targets
+  const double* weights;
+  double seed;
+  const T* u; std::int64_t ldu;        // not read by the diagonal
+  T* out; std::int64_t ld_out;
+};
+
 template <Scalar T>
 struct SgdScalars {
   T learning_rate, momentum /* 0 at the first update */, gradient_factor /* 1 - dampening */, decay;
@@ -96,6 +110,10 @@ struct KernelTable {
                    std::int64_t rows, std::int64_t columns) noexcept;
   void (*multiply_slope)(ActivationSpec, const T* saved, std::int64_t lds, T* delta, std::int64_t ldd,
                          std::int64_t rows, std::int64_t columns) noexcept;
+  // out = act''(z); source is the activation's output, or z itself where needs_slope(act); at kinks the value from the
+  // left. out may be source.
+  void (*second_slope)(ActivationSpec, const T* source, std::int64_t lds, T* out, std::int64_t ldo, std::int64_t rows,
+                       std::int64_t columns) noexcept;
   void (*multiply)(const T* x, std::int64_t ldx, const T* y, std::int64_t ldy, T* out, std::int64_t ldo, bool accumulate,
                    std::int64_t rows, std::int64_t columns) noexcept;
   void (*add)(const T* x, std::int64_t ldx, const T* y, std::int64_t ldy, T* out, std::int64_t ldo,
@@ -106,6 +124,9 @@ struct KernelTable {
   void (*softmax_rows)(const T* z, std::int64_t ldz, T* p, std::int64_t ldp, std::int64_t rows, std::int64_t columns) noexcept;
   void (*log_sum_exp_rows)(const T* z, std::int64_t ldz, double* out, std::int64_t rows, std::int64_t columns) noexcept;
   void (*loss_rows)(const LossRows<T>&) noexcept;
+  void (*loss_curvature_rows)(const LossCurvatureRows<T>&) noexcept;           // out_r = factor_r * H_r u_r
+  void (*loss_root_rows)(const LossCurvatureRows<T>&) noexcept;                // out_r = S_r u_r, S_r S_r' = factor_r * H_r
+  void (*loss_curvature_diagonal_rows)(const LossCurvatureRows<T>&) noexcept;  // out_r = factor_r * diag(H_r)
   void (*layer_norm_forward)(const T* x, std::int64_t ldx, const T* gain_bias, std::int64_t panel_stride, double epsilon,
                              T* y, std::int64_t ldy, T* normalized, std::int64_t ldn, T* inverse_deviation,
                              std::int64_t rows, std::int64_t columns) noexcept;

@@ -168,17 +168,22 @@ void panel_product(const PanelProduct<T>& p) noexcept {
   } while (k < p.depth);
 }
 
+// Rows of a batch that one pass of a unit goes over: the part of delta's panel and one line of each x stay in L1 while
+// the tiles of the unit pass over them.
+inline constexpr std::int64_t kUnitDepth = 192;
+
+// One tile over `rows` of the batch: begins with zero or with out, ends with partial sums or, at last, scaled.
 template <class T, int Rows, int Vectors>
-__attribute__((noinline)) static void unit_tile(const WeightUnit<T>& u, const T* x, T* out) {
+__attribute__((noinline)) static void unit_tile(const WeightUnit<T>& u, const T* x, const T* delta, std::int64_t rows,
+                                                T* out, bool load_out, bool last) {
   constexpr int lanes = Vec<T>::kLanes;
   Vec<T> acc[Rows][Vectors];
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 8
-    for (int j = 0; j < Vectors; ++j) acc[r][j] = zero<T>();
+    for (int j = 0; j < Vectors; ++j) acc[r][j] = load_out ? load(out + r * kPanel<T> + j * lanes) : zero<T>();
   }
-  const T* delta = u.delta;
-  for (std::int64_t n = 0; n < u.rows; ++n, x += u.ldx, delta += u.ldd) {
+  for (std::int64_t n = 0; n < rows; ++n, x += u.ldx, delta += u.ldd) {
     Vec<T> d[Vectors];
 #pragma GCC unroll 8
     for (int j = 0; j < Vectors; ++j) d[j] = load(delta + j * lanes);
@@ -189,7 +194,7 @@ __attribute__((noinline)) static void unit_tile(const WeightUnit<T>& u, const T*
       for (int j = 0; j < Vectors; ++j) acc[r][j] = fma(v, d[j], acc[r][j]);
     }
   }
-  const Vec<T> scale = set1<T>(u.scale);
+  const Vec<T> scale = set1<T>(last ? u.scale : T(1));
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 8
@@ -200,7 +205,7 @@ __attribute__((noinline)) static void unit_tile(const WeightUnit<T>& u, const T*
 }
 
 template <class T>
-using UnitFunction = void (*)(const WeightUnit<T>&, const T*, T*);
+using UnitFunction = void (*)(const WeightUnit<T>&, const T*, const T*, std::int64_t, T*, bool, bool);
 
 template <class T>
 struct UnitTable {
@@ -226,9 +231,20 @@ template <class T>
 void weight_unit(const WeightUnit<T>& u) noexcept {
   constexpr int lanes = Vec<T>::kLanes;
   const UnitFunction<T>* tiles = kUnits<T>.at[ceil_div(u.columns, lanes)];
-  std::int64_t i = 0;
-  for (; i + kUnitRows <= u.inputs; i += kUnitRows) tiles[kUnitRows](u, u.x + i, u.out + i * kPanel<T>);
-  if (i < u.inputs) tiles[u.inputs - i](u, u.x + i, u.out + i * kPanel<T>);
+  // A batch of 0 still runs one (empty) pass, which writes zeros.
+  std::int64_t n = 0;
+  do {
+    const std::int64_t rows = u.rows - n < kUnitDepth ? u.rows - n : kUnitDepth;
+    const bool last = n + rows >= u.rows;
+    const T* x = u.x + n * u.ldx;
+    const T* delta = u.delta + n * u.ldd;
+    std::int64_t i = 0;
+    for (; i + kUnitRows <= u.inputs; i += kUnitRows) {
+      tiles[kUnitRows](u, x + i, delta, rows, u.out + i * kPanel<T>, n > 0, last);
+    }
+    if (i < u.inputs) tiles[u.inputs - i](u, x + i, delta, rows, u.out + i * kPanel<T>, n > 0, last);
+    n += rows;
+  } while (n < u.rows);
   if (!u.bias) return;
   T* out = u.out + u.inputs * kPanel<T>;
   for (int j = 0; j < kPanelVectors<T>; ++j) {

@@ -2,11 +2,13 @@
 // target_<set>.cpp, which defines KRYLOV_SET.
 #pragma once
 
+#include "kernels/curvature_losses-inl.h"
 #include "kernels/elementwise-inl.h"
 #include "kernels/kernel_table.h"
 #include "kernels/losses-inl.h"
 #include "kernels/product-inl.h"
 #include "kernels/rows-inl.h"
+#include "kernels/second_slope-inl.h"
 #include "kernels/update_adam-inl.h"
 #include "kernels/update_classical_momentum-inl.h"
 #include "kernels/update_sgd-inl.h"
@@ -24,12 +26,16 @@ constexpr KernelTable<T> make_table() {
   t.outer_product = &outer_product<T>;
   t.activate = &activate_block<T>;
   t.multiply_slope = &multiply_slope_block<T>;
+  t.second_slope = &second_slope_block<T>;
   t.multiply = &multiply_rows<T>;
   t.add = &add_rows<T>;
   t.gather = &gather<T>;
   t.softmax_rows = &softmax_rows<T>;
   t.log_sum_exp_rows = &log_sum_exp_rows<T>;
   t.loss_rows = &loss_rows<T>;
+  t.loss_curvature_rows = &loss_curvature_form<T, CurvatureForm::kProduct>;
+  t.loss_root_rows = &loss_curvature_form<T, CurvatureForm::kRoot>;
+  t.loss_curvature_diagonal_rows = &loss_curvature_form<T, CurvatureForm::kDiagonal>;
   t.layer_norm_forward = &layer_norm_forward<T>;
   t.layer_norm_backward = &layer_norm_backward<T>;
   t.layer_norm_tangent = &layer_norm_tangent<T>;

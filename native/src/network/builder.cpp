@@ -18,6 +18,11 @@ constexpr std::int64_t kFewUnits = 16;
 // Sizes beyond this are a mistake, and their products must not overflow.
 constexpr std::int64_t kLargestWidth = std::int64_t(1) << 24;
 
+// act'' is not zero everywhere.
+bool curves(Activation a) noexcept {
+  return a != Activation::kIdentity && a != Activation::kRelu && a != Activation::kLeakyRelu;
+}
+
 bool squashes(Activation a) noexcept {
   return a == Activation::kSigmoid || a == Activation::kTanh || a == Activation::kSoftsign;
 }
@@ -69,6 +74,7 @@ class NetworkBuilder {
     info.ld = leading_dimension<T>(width);
     info.activation = activation;
     info.has_slope = needs_slope(activation.kind);
+    info.has_curve = info.has_bend = curves(activation.kind);
     n_.buffers_.push_back(info);
     return static_cast<int>(n_.buffers_.size()) - 1;
   }
@@ -140,6 +146,7 @@ class NetworkBuilder {
         auto layer = std::make_unique<LayerNormLayer<T>>(width, spec.epsilon);
         LayerNormLayer<T>& l = *layer;
         buffer = add_layer(std::move(layer), buffer, width, {});
+        n_.buffers_.back().has_bend = true;  // the tangent of the normalised rows
         l.block = add_block(width, 2);
         l.gain_offset = add_tensor(path + ".weight", true, l.block, 0, 1);
         l.bias_offset = add_tensor(path + ".bias", true, l.block, 1, 1);

@@ -19,6 +19,10 @@ template <Scalar T>
 void pass_on(const T* from, std::int64_t ld_from, T* to, std::int64_t ld_to, bool accumulate, std::int64_t rows,
              std::int64_t width) noexcept;
 
+// The largest unit: 64 inputs and a bias, a panel wide (network/builder.cpp); room for one more row.
+template <Scalar T>
+inline constexpr std::size_t kUnitElements = static_cast<std::size_t>(66 * kPanel<T>);
+
 template <Scalar T> class ResidualSumLayer;
 
 template <Scalar T>
@@ -51,13 +55,33 @@ class Layer {
   virtual void backward(const Pass<T>& pass, std::int64_t first, std::int64_t count) const noexcept = 0;
   virtual void tangent(const Pass<T>& pass, const T* direction, std::int64_t first,
                        std::int64_t count) const noexcept = 0;
-  // scale * sum over the pass's rows, in the unit's arena order. Layers with parameters.
+  // scale * sum over rows first_row.. of the pass, in the unit's arena order. Layers with parameters.
   virtual void gradient(const Pass<T>& pass, const GradientUnit& unit, T scale, T* out) const noexcept {
     (void)pass, (void)unit, (void)scale, (void)out;
   }
   // One row's gradient at the layer's place in the public vector `out`.
   virtual void per_sample_gradient(const Pass<T>& pass, std::int64_t row, T* out) const noexcept {
     (void)pass, (void)row, (void)out;
+  }
+  // Second derivatives, see Pass. Layers that are linear in their input and have no parameters go back as ever.
+  virtual void second_backward(const Pass<T>& pass, const T* direction, const T* transposed_direction,
+                               std::int64_t first, std::int64_t count) const noexcept {
+    (void)direction, (void)transposed_direction;
+    backward(pass, first, count);
+  }
+  virtual void second_gradient(const Pass<T>& pass, const GradientUnit& unit, T scale, T* out) const noexcept {
+    (void)pass, (void)unit, (void)scale, (void)out;
+  }
+  virtual void per_sample_products(const Pass<T>& pass, const T* direction, std::int64_t first, std::int64_t count,
+                                   double* sums) const noexcept {
+    (void)pass, (void)direction, (void)first, (void)count, (void)sums;
+  }
+  virtual void square(const Pass<T>& pass, const BatchMatrices<T>& deltas, std::int64_t first,
+                      std::int64_t count) const noexcept {
+    (void)pass, (void)deltas, (void)first, (void)count;
+  }
+  virtual void squared_gradient(const Pass<T>& pass, const GradientUnit& unit, T scale, T* out) const noexcept {
+    (void)pass, (void)unit, (void)scale, (void)out;
   }
   // Squared norm of one row's gradient by this layer's parameters.
   virtual double per_sample_square(const Pass<T>& pass, std::int64_t row) const noexcept {
@@ -73,8 +97,18 @@ class Layer {
   static T* activation(const Pass<T>& pass, int buffer, std::int64_t first) noexcept {
     return pass.workspace->activation(buffer) + first * info(pass, buffer).ld;
   }
+  // What backward works on, and the deltas of the loss: the same unless the pass has adjoints.
   static T* delta(const Pass<T>& pass, int buffer, std::int64_t first) noexcept {
+    return pass.adjoint_set()[buffer] + first * info(pass, buffer).ld;
+  }
+  static const T* loss_delta(const Pass<T>& pass, int buffer, std::int64_t first) noexcept {
     return pass.workspace->delta(buffer) + first * info(pass, buffer).ld;
+  }
+  static T* curve(const Pass<T>& pass, int buffer, std::int64_t first) noexcept {
+    return (*pass.curves)[buffer] + first * info(pass, buffer).ld;
+  }
+  static T* bend(const Pass<T>& pass, int buffer, std::int64_t first) noexcept {
+    return (*pass.bends)[buffer] + first * info(pass, buffer).ld;
   }
   static T* tangent_of(const Pass<T>& pass, int buffer, std::int64_t first) noexcept {
     return pass.workspace->tangent(buffer) + first * info(pass, buffer).ld;
@@ -108,10 +142,23 @@ class DenseLayer final : public Layer<T> {
   void gradient(const Pass<T>&, const GradientUnit& unit, T scale, T* out) const noexcept override;
   void per_sample_gradient(const Pass<T>&, std::int64_t row, T* out) const noexcept override;
   double per_sample_square(const Pass<T>&, std::int64_t row) const noexcept override;
+  void second_backward(const Pass<T>&, const T* direction, const T* transposed_direction, std::int64_t first,
+                       std::int64_t count) const noexcept override;
+  void second_gradient(const Pass<T>&, const GradientUnit& unit, T scale, T* out) const noexcept override;
+  void per_sample_products(const Pass<T>&, const T* direction, std::int64_t first, std::int64_t count,
+                           double* sums) const noexcept override;
+  void square(const Pass<T>&, const BatchMatrices<T>& deltas, std::int64_t first,
+              std::int64_t count) const noexcept override;
+  void squared_gradient(const Pass<T>&, const GradientUnit& unit, T scale, T* out) const noexcept override;
 
  private:
   PanelProduct<T> product(const T* block, const T* a, std::int64_t lda, T* c, std::int64_t ldc,
                           std::int64_t rows) const noexcept;
+  PanelProduct<T> back_product(const Pass<T>& pass, const T* delta, const T* transposed, std::int64_t first,
+                               std::int64_t rows) const noexcept;
+  void fill_curve(const Pass<T>& pass, std::int64_t first, std::int64_t count) const noexcept;
+  void weight_gradient(const Pass<T>& pass, const GradientUnit& unit, const BatchMatrices<T>& x,
+                       const BatchMatrices<T>& deltas, bool bias, T scale, T* out) const noexcept;
   std::int64_t inputs_, units_;
   bool bias_;
 };
@@ -130,10 +177,21 @@ class LayerNormLayer final : public Layer<T> {
   void gradient(const Pass<T>&, const GradientUnit& unit, T scale, T* out) const noexcept override;
   void per_sample_gradient(const Pass<T>&, std::int64_t row, T* out) const noexcept override;
   double per_sample_square(const Pass<T>&, std::int64_t row) const noexcept override;
+  void second_backward(const Pass<T>&, const T* direction, const T* transposed_direction, std::int64_t first,
+                       std::int64_t count) const noexcept override;
+  void second_gradient(const Pass<T>&, const GradientUnit& unit, T scale, T* out) const noexcept override;
+  void per_sample_products(const Pass<T>&, const T* direction, std::int64_t first, std::int64_t count,
+                           double* sums) const noexcept override;
+  void square(const Pass<T>&, const BatchMatrices<T>& deltas, std::int64_t first,
+              std::int64_t count) const noexcept override;
+  void squared_gradient(const Pass<T>&, const GradientUnit& unit, T scale, T* out) const noexcept override;
 
  private:
   T* normalized(const Pass<T>& pass, std::int64_t first) const noexcept;
   T* inverse_deviation(const Pass<T>& pass, std::int64_t first) const noexcept;
+  void keep_normalized_tangent(const Pass<T>& pass, const T* moved, std::int64_t first,
+                               std::int64_t count) const noexcept;
+  void sum_rows(const Pass<T>& pass, const GradientUnit& unit, T scale, T* out, bool squared) const noexcept;
   std::int64_t width_;
   double epsilon_;
 };

@@ -1,5 +1,5 @@
-// The list of minimizers, and what they share.
-#include <cmath>
+// The list of minimizers.
+#include <utility>
 
 #include "optimizers/minimizers.h"
 
@@ -20,6 +20,11 @@ constexpr MinimizerEntry<T> kMinimizers[] = {
     {"newtonMR", &make_newton_mr<T>},
     {"krylovSubspaceDescent", &make_krylov_subspace_descent<T>},
     {"gradientNormalizedSmoothness", &make_gradient_normalized_smoothness<T>},
+    {"hessianFree", &make_hessian_free<T>},
+    {"newtonCG", &make_newton_cg<T>},
+    {"newtonMR", &make_newton_mr<T>},
+    {"krylovSubspaceDescent", &make_krylov_subspace_descent<T>},
+    {"gradientNormalizedSmoothness", &make_gradient_normalized_smoothness<T>},
     {"nonlinearConjugateGradient", &make_nonlinear_conjugate_gradient<T>},
     {"lbfgs", &make_lbfgs<T>},
     {"stochasticLbfgs", &make_stochastic_lbfgs<T>},
@@ -30,6 +35,23 @@ constexpr MinimizerEntry<T> kMinimizers[] = {
     {"sophia", &make_sophia<T>},
     {"diagonalNewton", &make_diagonal_newton<T>},
 };
+
+// What to do where a function lacks what the optimizer needs.
+const char* without(std::uint32_t missing) noexcept {
+  constexpr std::pair<Need, const char*> kTexts[] = {
+      {kNeedsHessian, "one that does without Hessian products, or a function (a loss) that has them"},
+      {kNeedsGaussNewton, "one that does without Gauss-Newton products, or a function (a loss) that has them"},
+      {kNeedsFisher, "one that does without the Fisher matrix, or a loss that is a negative log-likelihood"},
+      {kNeedsEmpiricalFisher, "one that does without the empirical Fisher matrix, or a network"},
+      {kNeedsSquares, "one that does without per-sample gradients (preconditioner.kind 'none'), or a network"},
+      {kNeedsResiduals, "one that does without residuals, or a sum of squares (losses that are all meanSquaredError)"},
+      {kNeedsSampledLabels, "one that draws no labels from the model, or a loss that is a negative log-likelihood"},
+      {kNeedsNetwork, "one that does without the layers of a network, or a network"}};
+  for (const auto& [need, text] : kTexts) {
+    if ((missing & need) != 0) return text;
+  }
+  return "one that this function can serve";
+}
 
 }  // namespace
 
@@ -47,28 +69,13 @@ Status make_minimizer(const OptimizerSpec& spec, const Objective<T>& objective, 
     RuleOptions options(spec);
     MinimizerPointer<T> minimizer = entry.make(options, objective);
     if (!options.status().ok()) return options.status();
-    if ((minimizer->needs() & ~objective.provides()) != 0) {
-      return Status::error(ErrorCode::kOption, "optimizer", "one that this function and its loss can serve",
-                           static_cast<std::int64_t>(minimizer->needs() & ~objective.provides()));
+    if (const std::uint32_t missing = minimizer->needs() & ~objective.provides(); missing != 0) {
+      return Status::error(ErrorCode::kOption, "optimizer", without(missing));
     }
     out = std::move(minimizer);
     return Status::success();
   }
   return Status::error(ErrorCode::kOption, "optimizer.kind", "a known optimizer");
-}
-
-double MinimizerState::number(const std::string& name, double fallback) const noexcept {
-  for (const auto& [key, value] : numbers) {
-    if (key == name) return value;
-  }
-  return fallback;
-}
-
-const MinimizerState::Vector* MinimizerState::vector(const std::string& name) const noexcept {
-  for (const Vector& v : vectors) {
-    if (v.name == name) return &v;
-  }
-  return nullptr;
 }
 
 template Status make_minimizer(const OptimizerSpec&, const Objective<float>&, std::unique_ptr<Minimizer<float>>&);

@@ -15,6 +15,10 @@ class RuleOptions {
   // Index of the option's value in `words`; an unknown word is an error.
   template <std::size_t N>
   int word(const char* name, const char* const (&words)[N]) { return find_word(name, words, static_cast<int>(N)); }
+  // Remembers an error of the factory's own, unless there is one already.
+  void refuse(const Status& status) noexcept {
+    if (status_.ok()) status_ = status;
+  }
   const Status& status() const noexcept { return status_; }
 
  private:

@@ -124,4 +124,14 @@ int available_processors() noexcept {
   return processors;
 }
 
+int useful_threads(double multiply_adds, std::int64_t rows, int asked) noexcept {
+  // Below about this much work a thread's share costs less than the barriers.
+  constexpr double kWorkPerThread = 150e3;
+  constexpr std::int64_t kRowsPerThread = 8;
+  const int wanted = asked > 0 ? asked : available_processors();
+  const auto by_work = static_cast<std::int64_t>(multiply_adds / kWorkPerThread);
+  const std::int64_t by_rows = rows / kRowsPerThread;
+  return static_cast<int>(std::max<std::int64_t>(1, std::min({std::int64_t(wanted), by_work, by_rows})));
+}
+
 }  // namespace krylov

@@ -107,9 +107,9 @@ template <Scalar T>
 void Batch<T>::select(const Dataset& data, const std::uint32_t* index, std::int64_t rows,
                       std::int64_t first_row) noexcept {
   data_ = &data;
-  index_ = index;
+  index_ = selected_ = index;
   rows_ = rows;
-  first_row_ = first_row;
+  first_row_ = selected_first_ = first_row;
   for (std::size_t h = 0; h < heads_.size(); ++h) {
     const LossSpec& loss = losses_[h];
     Head& head = heads_[h];
@@ -123,6 +123,13 @@ void Batch<T>::select(const Dataset& data, const std::uint32_t* index, std::int6
       }
     }
   }
+}
+
+template <Scalar T>
+void Batch<T>::select_part(std::int64_t first, std::int64_t rows) noexcept {
+  index_ = selected_ != nullptr ? selected_ + first : nullptr;
+  first_row_ = selected_first_ + (selected_ != nullptr ? 0 : first);
+  rows_ = rows;
 }
 
 template <Scalar T>
@@ -157,33 +164,58 @@ void Batch<T>::load(const Pass<T>& pass, std::int64_t first, std::int64_t count)
 }
 
 template <Scalar T>
+template <class Rows>
+Rows Batch<T>::rows_of(const Pass<T>& pass, std::size_t number, Deltas deltas, std::int64_t first,
+                       std::int64_t count) const noexcept {
+  const Head& head = heads_[number];
+  const HeadInfo& info = network_->heads()[number];
+  Rows rows{};
+  const bool classes = head.classes && !head.expanded;
+  rows.spec = head.expanded ? &head.row_loss : &losses_[number];
+  rows.ldo = network_->buffers()[static_cast<std::size_t>(info.buffer)].ld;
+  rows.outputs = pass.workspace->activation(info.buffer) + first * rows.ldo;
+  rows.rows = count;
+  rows.columns = head.width;
+  rows.classes = classes ? head.labels.data() + first : nullptr;
+  rows.targets = classes ? nullptr : head.targets.data() + first * head.ld;
+  rows.ldt = head.ld;
+  rows.weights = head.weighted ? head.weights.data() + first : nullptr;
+  rows.seed = losses_[number].weight / (deltas == Deltas::kReduced ? divisor(number) : 1.0);
+  return rows;
+}
+
+template <Scalar T>
 bool Batch<T>::evaluate(const Pass<T>& pass, Deltas deltas, std::int64_t first, std::int64_t count) noexcept {
   double sum = 0;
   for (std::size_t h = 0; h < heads_.size(); ++h) {
-    Head& head = heads_[h];
-    const int buffer = network_->heads()[h].buffer;
-    const std::int64_t ld = network_->buffers()[static_cast<std::size_t>(buffer)].ld;
-    LossRows<T> rows{};
-    const bool classes = head.classes && !head.expanded;
-    rows.spec = head.expanded ? &head.row_loss : &losses_[h];
-    rows.outputs = pass.workspace->activation(buffer) + first * ld;
-    rows.ldo = ld;
-    rows.rows = count;
-    rows.columns = head.width;
-    rows.classes = classes ? head.labels.data() + first : nullptr;
-    rows.targets = classes ? nullptr : head.targets.data() + first * head.ld;
-    rows.ldt = head.ld;
-    rows.weights = head.weighted ? head.weights.data() + first : nullptr;
-    rows.seed = losses_[h].weight / (deltas == Deltas::kReduced ? divisor(h) : 1.0);
-    rows.losses = head.losses.data() + first;
+    LossRows<T> rows = rows_of<LossRows<T>>(pass, h, deltas, first, count);
+    rows.losses = heads_[h].losses.data() + first;
     if (deltas != Deltas::kNone) {
-      rows.delta = pass.workspace->delta(buffer) + first * ld;
-      rows.ldd = ld;
+      rows.delta = pass.adjoint_set()[network_->heads()[h].buffer] + first * rows.ldo;
+      rows.ldd = rows.ldo;
     }
     kernels<T>().loss_rows(rows);
-    for (std::int64_t r = first; r < first + count; ++r) sum += head.losses[static_cast<std::size_t>(r)];
+    for (std::int64_t r = first; r < first + count; ++r) sum += heads_[h].losses[static_cast<std::size_t>(r)];
   }
   return std::isfinite(sum);
+}
+
+template <Scalar T>
+void Batch<T>::curvature(const Pass<T>& pass, Deltas deltas, std::int64_t first, std::int64_t count) const noexcept {
+  for (std::size_t h = 0; h < heads_.size(); ++h) {
+    const int buffer = network_->heads()[h].buffer;
+    LossCurvatureRows<T> rows = rows_of<LossCurvatureRows<T>>(pass, h, deltas, first, count);
+    rows.u = pass.workspace->tangent(buffer) + first * rows.ldo;
+    rows.out = pass.adjoint_set()[buffer] + first * rows.ldo;
+    rows.ldu = rows.ld_out = rows.ldo;
+    kernels<T>().loss_curvature_rows(rows);
+  }
+}
+
+template <Scalar T>
+LossCurvatureRows<T> Batch<T>::curvature_rows(const Pass<T>& pass, std::size_t head, Deltas deltas, std::int64_t first,
+                                              std::int64_t count) const noexcept {
+  return rows_of<LossCurvatureRows<T>>(pass, head, deltas, first, count);
 }
 
 template <Scalar T>

@@ -33,6 +33,8 @@ enum class Deltas : std::uint8_t {
   kPerSample,  // of each sample's own weighted loss
 };
 
+template <Scalar T> struct LossCurvatureRows;
+
 template <Scalar T>
 class Batch {
  public:
@@ -41,12 +43,20 @@ class Batch {
   const std::vector<LossSpec>& losses() const noexcept { return losses_; }
   // Row r of the batch is row index[r] of the data, or first_row + r without an index.
   void select(const Dataset& data, const std::uint32_t* index, std::int64_t rows, std::int64_t first_row = 0) noexcept;
+  // Only rows first.. of what was selected, as rows 0.. of the pass; mass and divisor remain those of the whole.
+  void select_part(std::int64_t first, std::int64_t rows) noexcept;
   std::int64_t rows() const noexcept { return rows_; }
 
   // Gathers inputs into the pass's buffer 0, targets and weights.
   void load(const Pass<T>& pass, std::int64_t first, std::int64_t count) noexcept;
-  // Losses of the rows from the pass's outputs; true when all are finite.
+  // Losses of the rows from the pass's outputs, their deltas into its adjoints; true when all are finite.
   bool evaluate(const Pass<T>& pass, Deltas deltas, std::int64_t first, std::int64_t count) noexcept;
+  // Second derivatives of the losses by the outputs, with the factors that the deltas have, times the heads' tangents:
+  // into the adjoints of the heads.
+  void curvature(const Pass<T>& pass, Deltas deltas, std::int64_t first, std::int64_t count) const noexcept;
+  // The same for one head and what the caller multiplies: u and out of the result are his to fill in.
+  LossCurvatureRows<T> curvature_rows(const Pass<T>& pass, std::size_t head, Deltas deltas, std::int64_t first,
+                                      std::int64_t count) const noexcept;
 
   // After evaluate of all rows; sums run in the order of the rows.
   double head_loss(std::size_t head) const noexcept;   // reduced, without the head's weight
@@ -80,6 +90,10 @@ class Batch {
   std::int64_t source(std::int64_t row) const noexcept {
     return index_ != nullptr ? std::int64_t(index_[row]) : first_row_ + row;
   }
+  // The fields that LossRows and its relatives share, for rows first.. of a head.
+  template <class Rows>
+  Rows rows_of(const Pass<T>& pass, std::size_t number, Deltas deltas, std::int64_t first,
+               std::int64_t count) const noexcept;
   double weight_of(const Head& head, const LossSpec& loss, std::size_t number, std::int64_t row) const noexcept;
   double class_weight(const LossSpec& loss, std::size_t number, std::int64_t row) const noexcept;
 
@@ -88,8 +102,9 @@ class Batch {
   std::vector<Head> heads_;
   AlignedBuffer<double> sample_weights_;
   const Dataset* data_ = nullptr;
-  const std::uint32_t* index_ = nullptr;
-  std::int64_t rows_ = 0, first_row_ = 0;
+  const std::uint32_t* index_ = nullptr;     // of the part
+  const std::uint32_t* selected_ = nullptr;  // of all that was selected
+  std::int64_t rows_ = 0, first_row_ = 0, selected_first_ = 0;
 };
 
 }  // namespace krylov

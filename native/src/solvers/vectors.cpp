@@ -19,7 +19,14 @@ constexpr std::int64_t kWorthSharing = 4 * kChunk;
 
 template <Scalar T>
 Vectors<T>::Vectors(Session& session, std::int64_t size)
-    : session_(&session), size_(size), partials_(static_cast<std::size_t>(ceil_div(size, kChunk))) {}
+    : session_(&session),
+      threads_(session.threads()),
+      size_(size),
+      partials_(static_cast<std::size_t>(ceil_div(size, kChunk))) {}
+
+template <Scalar T>
+Vectors<T>::Vectors(int threads, std::int64_t size)
+    : threads_(threads), size_(size), partials_(static_cast<std::size_t>(ceil_div(size, kChunk))) {}
 
 template <Scalar T>
 template <class Body>
@@ -38,7 +45,7 @@ void Vectors<T>::each(Body&& body) noexcept {
   if (size_ < kWorthSharing) {
     run(&work, 0, 1);
   } else {
-    session_->team().run(session_->threads(), run, &work);
+    (session_ != nullptr ? session_->team() : *team_).run(threads_, run, &work);
   }
 }
 
@@ -149,6 +156,28 @@ template <Scalar T>
 void Vectors<T>::multiply(const T* x, const T* y, T* out) noexcept {
   each([&](std::int64_t first, std::int64_t n) {
     for (std::int64_t i = first; i < first + n; ++i) out[i] = x[i] * y[i];
+  });
+}
+
+template <Scalar T>
+double Vectors<T>::add_and_dot(const T* x, double a, const T* y, T* out, const T* z) noexcept {
+  const T factor = static_cast<T>(a);
+  return reduce([&](std::int64_t i, std::int64_t n) {
+    kernels<T>().scaled_sum(x + i, factor, y + i, out + i, n);
+    return kernels<T>().dot(out + i, z + i, n);
+  });
+}
+
+template <Scalar T>
+void Vectors<T>::combine_and_add(double a, const T* x, double b, const T* y, double c, const T* z, T* out, double d,
+                                 T* sum) noexcept {
+  const T p = static_cast<T>(a), q = static_cast<T>(b), r = static_cast<T>(c), s = static_cast<T>(d);
+  each([&](std::int64_t first, std::int64_t n) {
+    for (std::int64_t i = first; i < first + n; ++i) {
+      const T value = p * x[i] + q * y[i] + r * z[i];
+      out[i] = value;
+      sum[i] += s * value;
+    }
   });
 }
 

@@ -16,6 +16,9 @@ class Vectors {
  public:
   // Of `size` elements each, worked on by the team that the session lends.
   Vectors(Session& session, std::int64_t size);
+  // For operators: by the team of the product at hand, which lend() names before any arithmetic.
+  Vectors(int threads, std::int64_t size);
+  void lend(Team& team) noexcept { team_ = &team; }
 
   std::int64_t size() const noexcept { return size_; }
   AlignedBuffer<T> make() const { return AlignedBuffer<T>(static_cast<std::size_t>(size_)); }  // zeros
@@ -39,13 +42,19 @@ class Vectors {
   void add_rows(std::span<const double> a, const T* rows, T* x) noexcept;
   // out = x * y by elements; out may be x or y.
   void multiply(const T* x, const T* y, T* out) noexcept;
+  // out = x + a y, and out . z, in one pass; out may be x or y, z any of the three.
+  double add_and_dot(const T* x, double a, const T* y, T* out, const T* z) noexcept;
+  // out = a x + b y + c z and sum += d out, in one pass; out may be x, y or z.
+  void combine_and_add(double a, const T* x, double b, const T* y, double c, const T* z, T* out, double d, T* sum) noexcept;
   // x += a p, r -= a w, in one pass; returns r . r.
   double step(double a, const T* p, const T* w, T* x, T* r) noexcept;
 
  private:
   template <class Body> void each(Body&& body) noexcept;           // body(first, count)
   template <class Body> double reduce(Body&& body) noexcept;       // sum of body(first, count) in order
-  Session* session_;
+  Session* session_ = nullptr;
+  Team* team_ = nullptr;
+  int threads_;
   std::int64_t size_;
   AlignedBuffer<double> partials_;
 };

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "kernels/kernel_table.h"
+#include "network/layer.h"
 #include "training/tasks.h"
 
 namespace krylov {
@@ -14,10 +15,6 @@ namespace {
 // Rows are shared out in whole register tiles of the widest set.
 constexpr std::int64_t kRowGrain = 8;
 
-// The largest unit: 64 inputs and a bias, a panel wide (network/builder.cpp).
-template <Scalar T>
-constexpr std::size_t kUnitElements = static_cast<std::size_t>(66 * kPanel<T>);
-
 }  // namespace
 
 template <Scalar T>
@@ -25,10 +22,7 @@ StepEngine<T>::StepEngine(const Network<T>& network, const TrainingOptions& opti
     : network_(&network), workspace_(network, max_rows, WorkspaceKind::kBackward),
       batch_(network, losses_of(options.tasks), max_rows),
       transposed_(static_cast<std::size_t>(network.transposed_size())),
-      penalties_(options.l2 != 0 ? network.units().size() : 0), l2_(options.l2) {
-  double sum = 0;
-  costs_.push_back(0);
-  for (const GradientUnit& unit : network.units()) costs_.push_back(sum += unit.cost);
+      penalties_(options.l2 != 0 ? network.units().size() : 0), shares_(network.units()), l2_(options.l2) {
   pass_.network = &network;
   pass_.workspace = &workspace_;
   pass_.transposed = transposed_.data();
@@ -65,23 +59,9 @@ void StepEngine<T>::begin(const Dataset& data, const std::uint32_t* index, std::
   optimizer_->begin();
 }
 
-// Units [first, last) of a thread: contiguous, of about equal cost.
-template <Scalar T>
-void StepEngine<T>::share(int thread, int threads, std::size_t& first, std::size_t& last) const noexcept {
-  const auto bound = [&](int t) {
-    const double target = costs_.back() * double(t) / double(threads);
-    const auto above = std::lower_bound(costs_.begin(), costs_.end(), target);
-    const auto at = static_cast<std::size_t>(above - costs_.begin());
-    return at > 0 && target - costs_[at - 1] < *above - target ? at - 1 : at;
-  };
-  first = thread == 0 ? 0 : bound(thread);
-  last = thread + 1 == threads ? network_->units().size() : bound(thread + 1);
-}
-
 template <Scalar T>
 void StepEngine<T>::place(int thread, int threads) noexcept {
-  std::size_t first = 0, last = 0;
-  share(thread, threads, first, last);
+  const auto [first, last] = shares_.of(thread, threads);
   for (std::size_t u = first; u < last; ++u) {
     const GradientUnit& unit = network_->units()[u];
     const std::int64_t size = (unit.row1 - unit.row0) * kPanel<T>;
@@ -107,8 +87,7 @@ void StepEngine<T>::units(int thread, int threads) noexcept {
   const KernelTable<T>& k = kernels<T>();
   alignas(kCacheLine) T gradient[kUnitElements<T>];
   alignas(kCacheLine) T before[kUnitElements<T>];
-  std::size_t first = 0, last = 0;
-  share(thread, threads, first, last);
+  const auto [first, last] = shares_.of(thread, threads);
   for (std::size_t u = first; u < last; ++u) {
     const GradientUnit& unit = network_->units()[u];
     const std::int64_t size = (unit.row1 - unit.row0) * kPanel<T>;

@@ -15,6 +15,7 @@
 #include "krylov/network.h"
 #include "krylov/optimizer.h"
 #include "krylov/training.h"
+#include "network/unit_shares.h"
 #include "samples/batch.h"
 
 namespace krylov {
@@ -60,7 +61,6 @@ class StepEngine {
 
  private:
   StepEngine(const Network<T>& network, const TrainingOptions& options, std::int64_t max_rows);
-  void share(int thread, int threads, std::size_t& first, std::size_t& last) const noexcept;
 
   const Network<T>* network_;
   std::unique_ptr<Optimizer<T>> optimizer_;
@@ -70,7 +70,7 @@ class StepEngine {
   T* parameters_ = nullptr;
   AlignedBuffer<T> transposed_, point_;
   AlignedBuffer<double> penalties_;  // squared norm of a unit before its update, for l2's term
-  std::vector<double> costs_;        // running sum of the units' costs
+  UnitShares shares_;
   double l2_;
   std::atomic<bool> losses_finite_{true};
   std::atomic<std::int64_t> not_finite_unit_{-1};

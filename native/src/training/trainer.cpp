@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "krylov/minimizer.h"
 #include "krylov/training.h"
+#include "training/epoch_run.h"
 #include "training/step_engine.h"
 
 namespace krylov {
@@ -138,12 +140,17 @@ class StepTrainer final : public Trainer<T> {
 template <Scalar T>
 Status Trainer<T>::create(std::shared_ptr<Model<T>> model, const TrainingOptions& options,
                           std::unique_ptr<Trainer>& out) {
+  if (is_minimizer(options.optimizer.kind)) return create_minimizer_trainer<T>(std::move(model), options, out);
   auto trainer = std::make_unique<StepTrainer<T>>(std::move(model), options);
   if (Status s = trainer->prepare(); !s.ok()) return s;
   out = std::move(trainer);
   return Status::success();
 }
-template Status Trainer<float>::create(std::shared_ptr<Model<float>>, const TrainingOptions&, std::unique_ptr<Trainer>&);
-template Status Trainer<double>::create(std::shared_ptr<Model<double>>, const TrainingOptions&, std::unique_ptr<Trainer>&);
+template <Scalar T>
+Status Trainer<T>::step(const Dataset&, const Dataset&, StepResult&) {
+  return Status::error(ErrorCode::kOption, "curvature", "none: this optimizer does not look at curvature");
+}
+template class Trainer<float>;
+template class Trainer<double>;
 
 }  // namespace krylov

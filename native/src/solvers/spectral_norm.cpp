@@ -1,0 +1,58 @@
+// The largest singular value of a rectangular operator.
+#include <cmath>
+
+#include "krylov/spectra.h"
+#include "solvers/random_vectors.h"
+#include "solvers/vectors.h"
+
+namespace krylov {
+
+// Power iteration on A'A: u = Av / |Av|, v = A'u / |A'u|.
+template <Scalar T>
+Procedure<SpectralNormResult<T>> spectral_norm(Session& session, OperatorPort<T> a, SpectralNormOptions options,
+                                               Probes<T> probes) {
+  SpectralNormResult<T> result;
+  const RandomVectors<T> random(session, a, probes);
+  Vectors<T> in(session, a.columns()), out(session, a.rows());
+  result.right = in.make();
+  result.left = out.make();
+  random.write(0, result.right.data());
+  in.scale(1 / in.norm(result.right.data()), result.right.data());
+  double previous = std::numeric_limits<double>::infinity();
+  for (std::int64_t i = 0; i < options.max_iterations; ++i) {
+    if (!session.stopped()) co_await a.apply(session, result.right.data(), result.left.data());
+    if (!session.stopped()) {
+      const double norm = out.norm(result.left.data());
+      if (!std::isfinite(norm)) {
+        result.reason = SpectrumReason::kNotFinite;
+        break;
+      }
+      ++result.iterations;
+      result.norm = norm;
+      if (norm > 0) out.scale(1 / norm, result.left.data());
+      if (norm == 0 || std::abs(norm - previous) <= options.tolerance * norm) {
+        result.reason = SpectrumReason::kConverged;
+        break;
+      }
+      previous = norm;
+      co_await a.apply_transposed(session, result.left.data(), result.right.data());
+    }
+    if (session.stopped()) {
+      result.reason = SpectrumReason::kAborted;
+      break;
+    }
+    const double norm = in.norm(result.right.data());
+    if (!std::isfinite(norm)) {
+      result.reason = SpectrumReason::kNotFinite;
+      break;
+    }
+    in.scale(1 / norm, result.right.data());
+  }
+  co_return result;
+}
+template Procedure<SpectralNormResult<float>> spectral_norm(Session&, OperatorPort<float>, SpectralNormOptions,
+                                                            Probes<float>);
+template Procedure<SpectralNormResult<double>> spectral_norm(Session&, OperatorPort<double>, SpectralNormOptions,
+                                                             Probes<double>);
+
+}  // namespace krylov
