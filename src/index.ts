@@ -4,6 +4,10 @@
  * This file is the public interface: what is not exported here is internal.
  */
 
+export type { BatchScaling, BatchScalingOptions } from './curvature/batch-scaling.js'
+export { batchScaling } from './curvature/batch-scaling.js'
+export type { AlignmentDomain, HessianAlignment, HessianAlignmentOptions } from './curvature/hessian-alignment.js'
+export { hessianAlignment } from './curvature/hessian-alignment.js'
 export type { LinearOperator, OperatorTag } from './curvature/linear-operator.js'
 export { matmat, NativeLinearOperator } from './curvature/linear-operator.js'
 export type { ByHead, FloatMatrix, LinearizeOptions, PerSampleOptions } from './curvature/linearize.js'
@@ -28,6 +32,57 @@ export {
   shiftedOperator,
   sumOperator,
 } from './curvature/operators.js'
+export type { ProbeDistribution, ProbeOptions, ProbesOption } from './curvature/probes.js'
+export type {
+  RadiusOptions,
+  SlopesRadiusOptions,
+  SoftmaxRadius,
+  SoftmaxRadiusOptions,
+} from './curvature/softmax-radius.js'
+export { softmaxRadius, softmaxRadiusOfSlopes } from './curvature/softmax-radius.js'
+export type {
+  Eigenpairs,
+  EigenpairsOptions,
+  SpectralDensity,
+  SpectralDensityOptions,
+  SpectrumReason,
+} from './curvature/spectrum.js'
+export { eigenpairs, eigenpairsSync, spectralDensity, spectralDensitySync } from './curvature/spectrum.js'
+export type {
+  CurvatureNoiseOptions,
+  Stability,
+  StabilityOptions,
+  StabilityThreshold,
+  StabilityThresholdOptions,
+  StabilityThresholds,
+} from './curvature/stability.js'
+export {
+  curvatureNoise,
+  curvatureNoiseSync,
+  stability,
+  stabilitySync,
+  stabilityThresholds,
+  stabilityThresholdsSync,
+} from './curvature/stability.js'
+export type {
+  DiagonalEstimate,
+  HutchinsonOptions,
+  HutchPlusPlusOptions,
+  SpectralEstimate,
+  SpectralNorm,
+  SpectralNormOptions,
+  TraceOptions,
+} from './curvature/trace.js'
+export {
+  diagonal,
+  diagonalSync,
+  frobeniusNorm,
+  frobeniusNormSync,
+  spectralNorm,
+  spectralNormSync,
+  trace,
+  traceSync,
+} from './curvature/trace.js'
 export type { Dataset, DatasetLike, DatasetNames, Split, SplitOptions } from './data/dataset.js'
 export { splitData } from './data/dataset.js'
 export type { CsvDatasetOptions } from './data/load.js'

@@ -132,7 +132,10 @@ describe.each(goldenCases<Case>('networks'))('$name', ({ value: golden }) => {
       hessianFrobenius: [Math.sqrt(h.reduce((sum, row) => sum + dot(row, row), 0))],
     }
     // Traces are relative to the size of their matrix, which the diagonal's largest entry does not exceed.
-    const scales: Record<string, number> = { hessianTrace: largest(found.hessianDiagonal as number[]) }
+    const scales: Record<string, number> = {
+      hessianTrace: largest(found.hessianDiagonal as number[]),
+      ggnTrace: largest(found.ggnDiagonal as number[]),
+    }
     const keys = curvatureKeys.filter((key) => golden[key] !== undefined)
     expect(keys).toEqual(expect.arrayContaining(['hessianVectorProduct', 'ggnVectorProduct']))
     for (const key of keys) {

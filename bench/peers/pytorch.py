@@ -112,10 +112,61 @@ def open_accuracy(specification):
     return {"version": torch.__version__}, run
 
 
+def open_curvature(specification):
+    """Products as its users write them: torch.autograd.grad on retained graphs, the Gauss-Newton one by two transposes."""
+    sizes, linear, batch = specification["sizes"], specification["linear"], specification["batchSize"]
+    layers = []
+    for i in range(len(sizes) - 1):
+        layers.append(torch.nn.Linear(sizes[i], sizes[i + 1]))
+        if i not in linear:
+            layers.append(torch.nn.Sigmoid())
+    model = torch.nn.Sequential(*layers)
+    parameters = list(model.parameters())
+    x = torch.rand(batch, sizes[0])
+    criterion = torch.nn.BCEWithLogitsLoss()
+    v = [torch.full_like(p, 0.005) for p in parameters]
+
+    outputs = model(x)
+    probabilities = torch.sigmoid(outputs).detach()
+    root = torch.zeros_like(outputs, requires_grad=True)
+    # J'u as a function of u, whose derivative along v is J v.
+    transposed = torch.autograd.grad(outputs, parameters, root, create_graph=True)
+    second = model(x)
+    slopes = torch.autograd.grad(criterion(second, x), parameters, create_graph=True)
+
+    def gradient():
+        torch.autograd.grad(criterion(model(x), x), parameters)
+
+    def ggn():
+        tangent = torch.autograd.grad(transposed, root, v, retain_graph=True)[0]
+        curved = probabilities * (1 - probabilities) * tangent / outputs.numel()
+        torch.autograd.grad(outputs, parameters, curved, retain_graph=True)
+
+    def hessian():
+        torch.autograd.grad(slopes, parameters, v, retain_graph=True)
+
+    calls = {"gradient": gradient, "ggn": ggn, "hessian": hessian}
+
+    def handle(request):
+        call = calls.get(request["product"])
+        if call is None:
+            return {"milliseconds": None}
+        call()
+        samples, end = [], time.perf_counter() + request["seconds"]
+        while time.perf_counter() < end:
+            begin = time.perf_counter()
+            call()
+            samples.append((time.perf_counter() - begin) * 1000)
+        return {"milliseconds": sorted(samples)[len(samples) // 2], "count": len(samples)}
+
+    return {"version": torch.__version__}, handle
+
+
 def open_case(specification):
     torch.set_num_threads(specification["threads"])
     torch.manual_seed(1)
-    return {"steps": open_steps, "accuracy": open_accuracy}[specification["role"]](specification)
+    roles = {"steps": open_steps, "accuracy": open_accuracy, "curvature": open_curvature}
+    return roles[specification["role"]](specification)
 
 
 serve(open_case)

@@ -20,6 +20,7 @@ struct Call {
   int observer = -1;  // source of the requests
   std::array<double, 6> told{};
   SolveResult<T> result;
+  double product_seconds = 0;
 
   const T* start_data() const noexcept { return start.empty() ? nullptr : start.data(); }
 };
@@ -43,18 +44,21 @@ template <Scalar T>
 Procedure<void> run(Session& session, std::shared_ptr<Call<T>> call, ConjugateGradientOptions options) {
   call->result = co_await conjugate_gradient<T>(session, call->matrix, call->rhs.data(), call->start_data(),
                                                 call->preconditioner, options, observer_of<T>(session, *call));
+  call->product_seconds = session.product_seconds();
 }
 
 template <Scalar T>
 Procedure<void> run(Session& session, std::shared_ptr<Call<T>> call, MinresOptions options) {
   call->result = co_await minres<T>(session, call->matrix, call->rhs.data(), call->preconditioner, options,
                                     observer_of<T>(session, *call));
+  call->product_seconds = session.product_seconds();
 }
 
 template <Scalar T>
 Procedure<void> run(Session& session, std::shared_ptr<Call<T>> call, LeastSquaresOptions options) {
   call->result = co_await least_squares<T>(session, call->matrix, call->rhs.data(), call->start_data(), options,
                                            observer_of<T>(session, *call));
+  call->product_seconds = session.product_seconds();
 }
 
 template <Scalar T>
@@ -69,6 +73,7 @@ Napi::Value write_result(Napi::Env env, const Call<T>& call) {
   object.Set("reason", name_of(result.reason));
   object.Set("iterations", static_cast<double>(result.iterations));
   object.Set("products", static_cast<double>(result.products));
+  object.Set("productSeconds", call.product_seconds);
   object.Set("residualNorm", result.residual_norm);
   object.Set("quadratic", result.quadratic);
   object.Set("direction", vector(result.direction));

@@ -195,13 +195,17 @@ Napi::Value start_hutchinson(const Napi::CallbackInfo& info) {
         [options](Session& session, Call<T, Result>& call) {
           return hutchinson<T>(session, call.matrix, options, call.probes);
         },
-        [watch = options.watch](Napi::Env env, const Call<T, Result>& call) {
+        [](Napi::Env env, const Call<T, Result>& call) {
           const Result& result = call.result;
-          const Estimate estimate = estimate_of(watch == Moment::kFrobenius ? result.squares : result.traces);
+          const Estimate trace = estimate_of(result.traces), square = estimate_of(result.squares);
           auto object = write_ending(env, result);
-          object.Set("samples", copy_array<double>(env, watch == Moment::kFrobenius ? result.squares : result.traces));
-          object.Set("mean", estimate.mean);
-          object.Set("standardError", watch == Moment::kDiagonal ? result.diagonal_error : estimate.standard_error);
+          object.Set("traces", copy_array<double>(env, result.traces));
+          object.Set("trace", trace.mean);
+          object.Set("traceError", trace.standard_error);
+          object.Set("squares", copy_array<double>(env, result.squares));
+          object.Set("square", square.mean);
+          object.Set("squareError", square.standard_error);
+          object.Set("diagonalError", result.diagonal_error);
           object.Set("diagonal", write_rows(env, call, result.diagonal, call.matrix.columns()));
           return object;
         });

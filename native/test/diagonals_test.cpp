@@ -17,7 +17,7 @@ constexpr std::int64_t kRows = 9;
 template <Scalar T>
 constexpr double kTolerance = sizeof(T) == 8 ? 1e-10 : 1e-4;
 
-bool small(const PointProblem& problem) { return problem.parameters.size() < 400; }
+bool small(const PointProblem& problem) { return problem.parameters.size() < 150; }
 
 TEST_CASE_TEMPLATE("the Gauss-Newton diagonal is that of the dense matrix", T, float, double) {
   for (const PointProblem& problem : point_problems(kRows)) {
@@ -35,8 +35,8 @@ TEST_CASE_TEMPLATE("the empirical Fisher diagonal is the mean square of the grad
   for (const PointProblem& problem : point_problems(kRows)) {
     CAPTURE(problem.name);
     PointRun<T> run(problem, kRows);
-    check_close("squares", diagonal(run, DiagonalKind::kEmpiricalFisher), PointTwin(problem).squares(problem.parameters),
-                kTolerance<T>);
+    const Values want = PointTwin(problem).squares(problem.parameters);
+    check_close("squares", diagonal(run, DiagonalKind::kEmpiricalFisher), want, kTolerance<T>);
   }
 }
 

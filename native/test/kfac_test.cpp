@@ -59,7 +59,7 @@ TEST_CASE("where the factors are exact the step is the damped Newton step") {
     KfacRun<double> run(problem, spec);
     const MinimizerReport report = run.update();
     CHECK(report.accepted);
-    CHECK(number_of(report, "scale") == doctest::Approx(1).epsilon(1e-10));
+    CHECK(reported(report, "scale") == doctest::Approx(1).epsilon(1e-10));
     check_close("step", minus(run.parameters(), problem.parameters), step, 1e-10);
   }
 }
@@ -80,17 +80,17 @@ TEST_CASE("rescaled steps minimise the model, and its value is what is reported"
         const MinimizerReport report = run.update();
         const Values step = minus(run.parameters(), before), g = twin.gradient(before);
         Values product = twin.gauss_newton(before, step);
-        for (std::size_t i = 0; i < step.size(); ++i) product[i] += number_of(report, "damping") * step[i];
+        for (std::size_t i = 0; i < step.size(); ++i) product[i] += reported(report, "damping") * step[i];
         const double model = dot(g, step) + dot(step, product) / 2;
         CHECK(model < 0);
-        CHECK(number_of(report, "modelValue") == doctest::Approx(model).epsilon(1e-8));
+        CHECK(reported(report, "modelValue") == doctest::Approx(model).epsilon(1e-8));
         CHECK(std::abs(dot(g, step) + dot(step, product)) <= 1e-9 * std::abs(model));
         if (momentum && k > 0) {
           CHECK(std::abs(dot(g, previous) + dot(previous, product)) <= 1e-9 * std::abs(model));
-          CHECK(number_of(report, "momentum") != 0);
+          CHECK(reported(report, "momentum") != 0);
         }
         CHECK(report.loss == doctest::Approx(twin.loss(before)).epsilon(1e-12));
-        CHECK(number_of(report, "stepNorm") == doctest::Approx(std::sqrt(dot(step, step))).epsilon(1e-12));
+        CHECK(reported(report, "stepNorm") == doctest::Approx(std::sqrt(dot(step, step))).epsilon(1e-12));
         previous = step;
       }
     }
@@ -132,24 +132,24 @@ TEST_CASE("lambda follows the reduction ratio, gamma the model") {
   for (int k = 1; k <= 30; ++k) {
     CAPTURE(k);
     const MinimizerReport report = run.update();
-    const double now = run.loss(), rho = number_of(report, "reductionRatio");
-    CHECK(number_of(report, "damping") == doctest::Approx(lambda).epsilon(1e-13));
+    const double now = run.loss(), rho = reported(report, "reductionRatio");
+    CHECK(reported(report, "damping") == doctest::Approx(lambda).epsilon(1e-13));
     if (k % 2 == 0) {
-      CHECK(rho == doctest::Approx((now - last) / number_of(report, "modelValue")).epsilon(1e-5));
+      CHECK(rho == doctest::Approx((now - last) / reported(report, "modelValue")).epsilon(1e-5));
       const double w = std::pow(0.95, 2);
       lambda *= rho > 0.75 ? w : rho < 0.25 ? 1 / w : 1;
       changes += rho > 0.75 || rho < 0.25;
     } else {
       CHECK(std::isnan(rho));
     }
-    CHECK(number_of(report, "dampingAfter") == doctest::Approx(lambda).epsilon(1e-13));
+    CHECK(reported(report, "dampingAfter") == doctest::Approx(lambda).epsilon(1e-13));
     if (k % 3 == 0) {
-      const double ratio = std::log(number_of(report, "gamma") / gamma) / (1.5 * std::log(0.95));
+      const double ratio = std::log(reported(report, "gamma") / gamma) / (1.5 * std::log(0.95));
       CHECK((std::abs(ratio) < 1e-9 || std::abs(std::abs(ratio) - 1) < 1e-9));
       gammas += std::abs(ratio) > 0.5;
-      gamma = number_of(report, "gamma");
+      gamma = reported(report, "gamma");
     }
-    CHECK(number_of(report, "gamma") == doctest::Approx(gamma).epsilon(1e-12));
+    CHECK(reported(report, "gamma") == doctest::Approx(gamma).epsilon(1e-12));
     last = now;
   }
   CHECK(changes > 0);
@@ -162,12 +162,12 @@ TEST_CASE("of three gammas the one with the best model wins") {
   OptimizerSpec spec = kfac_spec();
   set(spec, "damping.initial", damping);
   set(spec, "gammaEvery", 0);
-  const double alone = number_of(KfacRun<double>(problem, spec).update(), "modelValue");
+  const double alone = reported(KfacRun<double>(problem, spec).update(), "modelValue");
   set(spec, "gammaEvery", 1);
   const MinimizerReport report = KfacRun<double>(problem, spec).update();
-  const double ratio = number_of(report, "gamma") / std::sqrt(damping + problem.l2);
+  const double ratio = reported(report, "gamma") / std::sqrt(damping + problem.l2);
   CHECK((std::abs(ratio - c) < 1e-12 || std::abs(ratio - 1 / c) < 1e-12));
-  CHECK(number_of(report, "modelValue") < alone);
+  CHECK(reported(report, "modelValue") < alone);
 }
 
 TEST_CASE_TEMPLATE("every variant learns", T, float, double) {

@@ -25,7 +25,8 @@ TEST_CASE_TEMPLATE("second derivatives of activations stay within the bounds of 
     Grid<T> z(rows, columns, padded<T>(columns));
     // From -28 to 28 unevenly, 0 among them.
     const double middle = double(rows / 2 * columns + columns / 2);
-    z.set([&](std::int64_t r, std::int64_t c) { return std::pow((double(r * columns + c) - middle) / middle, 3) * 28; });
+    const auto point = [&](std::int64_t i) { return std::pow((double(i) - middle) / middle, 3) * 28; };
+    z.set([&](std::int64_t r, std::int64_t c) { return point(r * columns + c); });
     z.pad(T(0));
     test::for_each_set<T>([&](const KernelTable<T>& k) {
       for (const ActivationSpec& act : kActivationCases) {

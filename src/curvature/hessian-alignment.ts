@@ -4,7 +4,7 @@ import type { ClassesLike } from '../data/targets.js'
 import { toTargets } from '../data/targets.js'
 import type { TypedArrayInput, TypedArrayOf } from '../internal/arrays.js'
 import { convertedFloats, dtypeOf, isFloatArray } from '../internal/arrays.js'
-import { optionError, rendered, shapeError } from '../internal/errors.js'
+import { dtypeError, optionError, rendered, shapeError } from '../internal/errors.js'
 import type { DType } from '../internal/native.js'
 import { addon } from '../internal/native.js'
 import {
@@ -106,6 +106,7 @@ export function hessianAlignment<D extends DType>(options: HessianAlignmentOptio
   if (!isFloatArray(given.weight)) throw optionError('hessianAlignment weight', 'a float array', given.weight)
   const dtype = dtypeOf(given.weight) as D
   if (!isFloatArray(given.bias)) throw optionError('hessianAlignment bias', 'a float array', given.bias)
+  if (dtypeOf(given.bias) !== dtype) throw dtypeError('hessianAlignment bias', `a ${dtype} array`, given.bias)
   const classes = given.bias.length
   const inputs = given.weight.length / classes
   if (classes < 2) throw shapeError('hessianAlignment bias', 'at least two classes', rendered(`length ${classes}`))
@@ -135,7 +136,7 @@ export function hessianAlignment<D extends DType>(options: HessianAlignmentOptio
   const gradients = boolean(given.gradients ?? true, 'hessianAlignment gradients')
   const native = addon().hessianAlignment({
     weight: convertedFloats(given.weight, 'hessianAlignment weight', dtype, classes * inputs),
-    bias: convertedFloats(given.bias, 'hessianAlignment bias', dtypeOf(given.bias), classes),
+    bias: convertedFloats(given.bias, 'hessianAlignment bias', dtype, classes),
     domains,
     penalty: penalty === 'hgp' ? 'hessianGradient' : 'hessianDiagonal',
     alpha: numberInRange(given.alpha ?? (penalty === 'hgp' ? 1e-4 : 1e-3), 'hessianAlignment alpha', { min: 0 }),

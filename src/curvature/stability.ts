@@ -68,8 +68,8 @@ export type Stability = {
 
 type StabilityCall = {
   readonly top: Computation<NativeEigenpairs>
-  readonly moments: () => [Computation<NativeHutchinson>, Computation<NativeHutchinson>]
-  readonly finish: (top: NativeEigenpairs, trace: NativeHutchinson, square: NativeHutchinson) => Stability
+  readonly moments: () => Computation<NativeHutchinson>
+  readonly finish: (top: NativeEigenpairs, moments: NativeHutchinson) => Stability
 }
 
 const stabilityKeys = [
@@ -83,8 +83,8 @@ const stabilityKeys = [
   ...probeKeys,
 ]
 
-function beginStability<D extends DType>(
-  subject: LinearOperator<D> | LinearizedPoint<D, string> | LinearizedPoint<D>,
+function beginStability<D extends DType, H extends string = never>(
+  subject: LinearOperator<D> | LinearizedPoint<D, H>,
   given: StabilityOptions,
 ): StabilityCall {
   checkKnownKeys(given, stabilityKeys, 'stability options')
@@ -118,11 +118,8 @@ function beginStability<D extends DType>(
   } as const
   return {
     top: beginEigenpairs(operator, { ...shared, tolerance }),
-    moments: () => [
-      beginHutchinson(operator, spread, 'trace', 'stability'),
-      beginHutchinson(operator, spread, 'frobenius', 'stability'),
-    ],
-    finish: (top, trace, square) => stabilityOf(top, trace, square, learningRate, noiseFactor, norms),
+    moments: () => beginHutchinson(operator, spread, 'trace', 'stability'),
+    finish: (top, moments) => stabilityOf(top, moments, learningRate, noiseFactor, norms),
   }
 }
 
@@ -132,8 +129,7 @@ function noiseFactorOf(samples: number, batchSize: number): number {
 
 function stabilityOf(
   top: NativeEigenpairs,
-  trace: NativeHutchinson,
-  square: NativeHutchinson,
+  { trace, square, reason, products }: NativeHutchinson,
   learningRate: number,
   noiseFactor: number,
   norms: readonly number[] | undefined,
@@ -141,19 +137,19 @@ function stabilityOf(
   const largestEigenvalue = top.values[0] ?? Number.NaN
   const mean = norms === undefined ? 0 : norms.reduce((sum, norm) => sum + norm * norm, 0) / norms.length
   const isKnown = noiseFactor === 0 || norms !== undefined
-  const bound = ((1 - noiseFactor) * square.mean + noiseFactor * mean) / trace.mean
-  const reasons = [top.reason, trace.reason, square.reason]
-  const worst = (['aborted', 'notFinite', 'maxProducts'] as const).find((reason) => reasons.includes(reason))
+  const bound = ((1 - noiseFactor) * square + noiseFactor * mean) / trace
+  const reasons = [top.reason, reason]
+  const worst = (['aborted', 'notFinite', 'maxProducts'] as const).find((one) => reasons.includes(one))
   return {
     largestEigenvalue,
-    trace: trace.mean,
-    frobeniusNorm: Math.sqrt(square.mean),
+    trace,
+    frobeniusNorm: Math.sqrt(square),
     sharpnessRatio: (learningRate * largestEigenvalue) / 2,
-    traceRatio: (learningRate * trace.mean) / 2,
+    traceRatio: (learningRate * trace) / 2,
     noiseFactor,
     ...(isKnown ? { necessaryRatio: (learningRate * bound) / 2 } : {}),
     reason: worst ?? 'converged',
-    products: top.products + trace.products + square.products,
+    products: top.products + products,
   }
 }
 
@@ -168,25 +164,23 @@ function stabilityOf(
  * Gradient descent: λ ≤ 2/η. Trace: Wu & Su 2023 (arXiv 2305.17490), for single samples. The necessary test is the
  * Rayleigh quotient at the identity of the exact condition of Mulayoff & Michaeli 2023 (arXiv 2306.07850).
  */
-export async function stability<D extends DType>(
-  subject: LinearOperator<D> | LinearizedPoint<D, string> | LinearizedPoint<D>,
+export async function stability<D extends DType, H extends string = never>(
+  subject: LinearOperator<D> | LinearizedPoint<D, H>,
   options: StabilityOptions,
 ): Promise<Stability> {
   const { top, moments, finish } = beginStability(subject, options)
   const first = await run(top)
-  const [trace, square] = moments()
-  return finish(first, await run(trace), await run(square))
+  return finish(first, await run(moments()))
 }
 
 /** `stability` on the caller's thread, to its end. */
-export function stabilitySync<D extends DType>(
-  subject: LinearOperator<D> | LinearizedPoint<D, string> | LinearizedPoint<D>,
+export function stabilitySync<D extends DType, H extends string = never>(
+  subject: LinearOperator<D> | LinearizedPoint<D, H>,
   options: StabilityOptions,
 ): Stability {
   const { top, moments, finish } = beginStability(subject, options)
   const first = runSync(top)
-  const [trace, square] = moments()
-  return finish(first, runSync(trace), runSync(square))
+  return finish(first, runSync(moments()))
 }
 
 // --- exact thresholds of small problems ----------------------------------------------------------------------------------

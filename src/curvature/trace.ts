@@ -90,8 +90,8 @@ export function beginHutchinson<D extends DType>(
   return computation(subject, addon().hutchinson(subject.port, subject.matrix.dtype, probes, numbers), signal)
 }
 
-function estimateOf({ mean, standardError, samples, reason, products }: NativeHutchinson): SpectralEstimate {
-  return { value: mean, standardError, samples, reason, products }
+function estimateOf({ trace: value, traceError, traces, reason, products }: NativeHutchinson): SpectralEstimate {
+  return { value, standardError: traceError, samples: traces, reason, products }
 }
 
 function beginHutchPlusPlus<D extends DType>(
@@ -157,7 +157,7 @@ export function traceSync<D extends DType>(
 // --- diagonal and norms ------------------------------------------------------------------------------------------------
 
 function diagonalOf<D extends DType>(native: NativeHutchinson, operator: LinearOperator<D>): DiagonalEstimate<D> {
-  const { diagonal, standardError, reason, products } = native
+  const { diagonal, diagonalError: standardError, reason, products } = native
   const own = diagonal ?? floatArray(operator.dtype, operator.shape[0])
   return { diagonal: own as TypedArrayOf<D>, standardError, reason, products }
 }
@@ -187,10 +187,10 @@ export function diagonalSync<D extends DType>(
 }
 
 /** The root of a mean of squares; the error of the root is that of the square over twice the root. */
-function normOf(native: NativeHutchinson): SpectralEstimate {
-  const value = Math.sqrt(native.mean)
-  const standardError = value === 0 ? native.standardError : native.standardError / (2 * value)
-  return { ...estimateOf(native), value, standardError }
+function normOf({ square, squareError, squares, reason, products }: NativeHutchinson): SpectralEstimate {
+  const value = Math.sqrt(square)
+  const standardError = value === 0 ? squareError : squareError / (2 * value)
+  return { value, standardError, samples: squares, reason, products }
 }
 
 /**

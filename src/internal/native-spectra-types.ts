@@ -27,12 +27,17 @@ export type NativeQuadrature = {
   reason: SpectrumReason
   products: number
 }
+/** Samples zᵀBz and ‖Bz‖² with their means and the standard errors of these. */
 export type NativeHutchinson = {
-  samples: Float64Array
-  mean: number
-  standardError: number
-  /** watch 'diagonal' only */
+  traces: Float64Array
+  trace: number
+  traceError: number
+  squares: Float64Array
+  square: number
+  squareError: number
+  /** watch 'diagonal' only, as is its error */
   diagonal: FloatArray | null
+  diagonalError: number
   reason: SpectrumReason
   products: number
 }

@@ -313,6 +313,7 @@ export type NativeSolveResult = {
   reason: SolveReason
   iterations: number
   products: number
+  productSeconds: number
   residualNorm: number
   quadratic: number
   direction: FloatArray | null

@@ -83,6 +83,8 @@ export type SolveResult<D extends DType = DType> = {
   readonly iterations: number
   /** Products with the operator (and with its transpose). */
   readonly products: number
+  /** Time spent in native products; 0 for operators of JavaScript. */
+  readonly productSeconds: number
   /** ‖r‖ of the recurrence. */
   readonly residualNorm: number
 }
@@ -170,12 +172,24 @@ function storedIterate<D extends DType>({ iteration, solution }: NativeIteration
 }
 
 function resultOf<D extends DType>(native: NativeSolveResult, stores: boolean): ConjugateGradientResult<D> {
-  const { solution, reason, iterations, products, residualNorm, quadratic, direction, curvature, stored } = native
+  const {
+    solution,
+    reason,
+    iterations,
+    products,
+    productSeconds,
+    residualNorm,
+    quadratic,
+    direction,
+    curvature,
+    stored,
+  } = native
   return {
     solution: solution as TypedArrayOf<D>,
     reason,
     iterations,
     products,
+    productSeconds,
     residualNorm,
     quadratic,
     ...(direction === null ? {} : { direction: direction as TypedArrayOf<D>, curvature }),

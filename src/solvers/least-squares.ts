@@ -64,8 +64,8 @@ function start<D extends DType>(
 }
 
 function resultOf<D extends DType>(native: NativeSolveResult): SolveResult<D> {
-  const { solution, reason, iterations, products, residualNorm } = native
-  return { solution: solution as TypedArrayOf<D>, reason, iterations, products, residualNorm }
+  const { solution, reason, iterations, products, productSeconds, residualNorm } = native
+  return { solution: solution as TypedArrayOf<D>, reason, iterations, products, productSeconds, residualNorm }
 }
 
 /**

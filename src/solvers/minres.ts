@@ -88,12 +88,13 @@ function start<D extends DType>(
 }
 
 function resultOf<D extends DType>(native: NativeSolveResult): MinresResult<D> {
-  const { solution, reason, iterations, products, residualNorm, direction, curvature } = native
+  const { solution, reason, iterations, products, productSeconds, residualNorm, direction, curvature } = native
   return {
     solution: solution as TypedArrayOf<D>,
     reason,
     iterations,
     products,
+    productSeconds,
     residualNorm,
     ...(direction === null ? {} : { direction: direction as TypedArrayOf<D>, curvature }),
   }

@@ -48,8 +48,8 @@ Status sampled_fisher_operator(std::shared_ptr<NetworkPoint<T>> point, const Dra
 template <Scalar T>
 Status sampled_gradient(NetworkPoint<T>& point, Team& team, const Draws& draws, T* out);
 
-// Of one dense layer: its block of the Gauss-Newton matrix is about output (x) input, with rows and columns in the order
-// of the weight [out, in] with the bias as its last column (Martens & Grosse 2015).
+// Of one dense layer: its block of the Gauss-Newton matrix is about output (x) input (Martens & Grosse 2015), with rows
+// and columns in the order of the weight [out, in] with the bias as its last column.
 struct KroneckerFactor {
   int block = 0;             // ParameterBlock of the layer
   std::int64_t inputs = 0;   // with the constant 1 of the bias, where there is one

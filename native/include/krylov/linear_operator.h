@@ -74,11 +74,13 @@ class OperatorPort {
     bool transposed;
     bool await_ready() noexcept {
       if (port.native_ == nullptr) return false;
+      const Session::Clock::time_point begin = Session::Clock::now();
       if (transposed) {
         port.native_->apply_transposed(session.team(), v, out);
       } else {
         port.native_->apply(session.team(), v, out);
       }
+      session.count_product(Session::Clock::now() - begin);
       return !session.due();
     }
     void await_suspend(std::coroutine_handle<> h) noexcept {

@@ -49,6 +49,8 @@ class Objective {
   virtual bool same_samples(Samples, Samples) const noexcept { return false; }
   // True where begin() leaves the gradient's samples as they are: f and its gradient at x still hold in the next update.
   virtual bool steady() const noexcept { return false; }
+  // The same of all samples: an update that finds no descent will find none later.
+  virtual bool all_steady() const noexcept { return steady(); }
   // Factor of the term l2 |x|^2 / 2 that f contains; squares know nothing of it.
   virtual double l2() const noexcept { return 0; }
 

@@ -64,6 +64,9 @@ class Session {
   bool stopped() const noexcept { return stop_.load(std::memory_order_relaxed); }
   Team& team() const noexcept { return *team_; }
   int threads() const noexcept { return threads_; }
+  // Time spent in native products with operators, and a product's addition to it.
+  double product_seconds() const noexcept { return std::chrono::duration<double>(product_time_).count(); }
+  void count_product(Clock::duration time) noexcept { product_time_ += time; }
   // True where the slice is over: whoever awaits rests.
   bool due() const noexcept { return Clock::now() >= slice_end_; }
 
@@ -102,6 +105,7 @@ class Session {
   std::coroutine_handle<> next_{};
   Team* team_ = nullptr;
   Clock::time_point slice_end_ = Clock::time_point::max();
+  Clock::duration product_time_{};
   Request request_;
   std::exception_ptr failure_;
   std::atomic<bool> stop_{false};

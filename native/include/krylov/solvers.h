@@ -33,8 +33,8 @@ struct SolveIteration {
   std::int64_t iteration = 0;  // 0: the start
   double residual_norm = 0;    // of the recurrence
   double quadratic = 0;        // x'Bx / 2 - b'x
-  double alpha = 0, beta = 0;  // of the step that led here
-  double curvature = 0;        // p'Bp of that step
+  double alpha = 0, beta = 0;  // of the step that led here; MINRES: Lanczos coefficients, the first beta is |b|
+  double curvature = 0;        // p'Bp of that step; MINRES: r'Br / r'r of the residual before it
 };
 
 // co_awaited by a solver at each iterate, the start included, where somebody listens.
@@ -45,7 +45,7 @@ template <Scalar T>
 struct SolveResult {
   AlignedBuffer<T> solution;
   SolveReason reason = SolveReason::kMaxIterations;
-  std::int64_t iterations = 0;
+  std::int64_t iterations = 0;  // steps that x took
   std::int64_t products = 0;   // with B (and, for least squares, with its transpose)
   double residual_norm = 0;    // of the recurrence
   double quadratic = 0;        // CG: x'Bx / 2 - b'x at the solution; Steihaug: the model g'p + p'Bp / 2
@@ -67,7 +67,9 @@ struct ConjugateGradientOptions {
   std::int64_t progress_window = 10;
   double progress_fraction = 0.1;
   double shift = 0;                  // solves (B + shift I) x = b
-  double radius = 0;                 // > 0: Steihaug's truncation at |x| = radius (M-norm with a preconditioner)
+  // > 0: Steihaug's truncation at |x| = radius (M-norm with a preconditioner), from zero whatever x0 is. Curvature
+  // that is not positive then leads to the boundary.
+  double radius = 0;
   enum class OnNegativeCurvature : std::uint8_t { kStop, kAbsolute } on_negative_curvature = OnNegativeCurvature::kStop;
   std::int64_t recompute_every = 0;  // r = b - Bx anew every so many iterations; 0: never
   // Iterates kept: ceil(first * growth^j), each at least one later than the one before; growth 0: none.
@@ -81,6 +83,7 @@ Procedure<SolveResult<T>> conjugate_gradient(Session& session, OperatorPort<T> b
                                              OperatorPort<T> preconditioner, ConjugateGradientOptions options,
                                              SolveObserver<T> observer);
 
+// All norms are |v| = sqrt(v'M^-1 v) where there is a preconditioner; `direction` is M^-1 r.
 struct MinresOptions {
   double tolerance = 1e-5;                // |r| <= max(absolute_tolerance, tolerance |b|)
   double absolute_tolerance = 0;
@@ -90,7 +93,7 @@ struct MinresOptions {
   std::int64_t max_iterations = -1;       // -1: ten times the dimension
   double shift = 0;                       // solves (B - shift I) x = b, as the method's source has it
   bool stop_at_negative_curvature = false;  // Newton-MR: at the first r'Br <= 0
-  // Newton-MR (Liu & Roosta 2022): stop when |Br| < this sqrt(|b|^2 - |r|^2); 0: off.
+  // Newton-MR (Liu & Roosta 2022): converged when |Br| < this |Bx| = sqrt(|b|^2 - |r|^2); 0: off.
   double inexactness = 0;
 };
 template <Scalar T>

@@ -23,7 +23,8 @@ class RootSquaresTask final : public UnitTask<T> {
 
   void rows(const PointPart<T>& part, int round, std::int64_t first, std::int64_t count) noexcept override {
     const Pass<T> pass = part.adjoint_pass();
-    seed_roots(part, RootSeeds{kind_, draws_.first_draw + static_cast<std::uint64_t>(round), draws_.seed}, first, count);
+    const RootSeeds seeds{kind_, draws_.first_draw + static_cast<std::uint64_t>(round), draws_.seed};
+    seed_roots(part, seeds, first, count);
     pass.backward(first, count);
     pass.square(*part.adjoints, first, count);
   }
@@ -93,7 +94,9 @@ class LayerwiseTask final : public UnitTask<T> {
     T* h = (*part.adjoints)[layer.output] + first * out.ld;
     if (out.activation.kind != Activation::kIdentity) {
       const T* saved = (out.has_slope ? w.slope(layer.output) : w.activation(layer.output)) + first * out.ld;
-      for (int power = 0; power < 2; ++power) k.multiply_slope(out.activation, saved, out.ld, h, out.ld, count, columns);
+      for (int power = 0; power < 2; ++power) {
+        k.multiply_slope(out.activation, saved, out.ld, h, out.ld, count, columns);
+      }
     }
     if (curved_ && out.has_curve) {
       const T* curve = (*part.curves)[layer.output] + first * out.ld;

@@ -61,7 +61,8 @@ class KroneckerTask final : public PointTask<T> {
 
   void rows(const PointPart<T>& part, int round, std::int64_t first, std::int64_t count) noexcept override {
     const Pass<T> pass = part.adjoint_pass();
-    seed_roots(part, RootSeeds{kind_, draws_.first_draw + static_cast<std::uint64_t>(round), draws_.seed}, first, count);
+    const RootSeeds seeds{kind_, draws_.first_draw + static_cast<std::uint64_t>(round), draws_.seed};
+    seed_roots(part, seeds, first, count);
     pass.backward(first, count);
     if (!normalised_) return;
     for (const auto& layer : network_.layers()) {

@@ -9,6 +9,13 @@
 
 namespace krylov {
 
+namespace {
+
+// A unit of 64 inputs reads 160 KiB of activations and deltas of this many rows in float32.
+constexpr std::int64_t kSegmentRows = 512;
+
+}  // namespace
+
 // Segment by segment, so that what the units of a thread share of the batch stays in the second-level cache.
 template <Scalar T>
 void UnitTask<T>::columns(const PointPart<T>& part, int round, int thread, int threads) noexcept {

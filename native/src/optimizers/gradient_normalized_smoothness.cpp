@@ -195,7 +195,7 @@ Procedure<MinimizerReport> GradientNormalizedSmoothness<T>::update(Session& sess
   if (report.accepted) {
     vectors.copy(point.data(), x);
     known_.keep(x, there, next.data(), size_);
-  } else if (objective.steady()) {
+  } else if (objective.all_steady()) {
     report.converged = "noDescent";
   }
   report.learning_rate = report.accepted ? 1 : 0;

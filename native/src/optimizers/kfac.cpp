@@ -312,8 +312,8 @@ void save_factors(MinimizerState& state, const std::string& prefix, const Kronec
 }
 
 // Null where the state has none.
-Status restore_factors(const MinimizerState& state, const std::string& prefix, KroneckerFactors layers, std::int64_t size,
-                       std::shared_ptr<const KroneckerFactors>& out) {
+Status restore_factors(const MinimizerState& state, const std::string& prefix, KroneckerFactors layers,
+                       std::int64_t size, std::shared_ptr<const KroneckerFactors>& out) {
   const MinimizerState::Vector* input = state.vector(prefix + "InputFactors");
   const MinimizerState::Vector* output = state.vector(prefix + "OutputFactors");
   if (input == nullptr && output == nullptr) return Status::success();

@@ -211,7 +211,7 @@ Procedure<MinimizerReport> KrylovSubspaceDescent<T>::update(Session& session, Ob
     vectors.add(x, 1, found.step.data(), x);
     previous_ = AlignedBuffer<T>(static_cast<std::size_t>(size_));
     vectors.copy(found.step.data(), previous_.data());
-  } else if (objective.steady()) {
+  } else if (objective.all_steady()) {
     report.converged = "noDescent";
   }
   const double first = basis.projected[0];  // p_1'B p_1

@@ -172,7 +172,7 @@ Procedure<MinimizerReport> NewtonMr<T>::update(Session& session, Objective<T>& o
   if (session.stopped()) co_return report;
 
   if (rate > 0) vectors.add(x, rate, line.p, x);
-  if (rate == 0 && objective.steady()) report.converged = "noDescent";
+  if (rate == 0 && objective.all_steady()) report.converged = "noDescent";
   report.learning_rate = rate;
   report.accepted = rate > 0;
   report.numbers = {{"rate", rate},

@@ -49,7 +49,7 @@ class MinimizerRun final : public EpochRun<T> {
     make_chunks();
     before_ = AlignedBuffer<T>(parameters_.size());
     whole_ = options_.batch_size == sampler_.count();
-    objective_->set_steady(whole_);
+    objective_->set_steady(whole_, whole_ && chunks_ <= 1);
     // Makes the workspaces, so that what cannot be had is an error of the call.
     const std::uint32_t* rows = options_.rows.empty() ? nullptr : options_.rows.data();
     if (Status s = select(rows, options_.batch_size); !s.ok()) return s;

@@ -25,8 +25,8 @@ class NetworkObjective final : public Objective<T> {
   Status select(Samples samples, std::shared_ptr<const Dataset> data, const std::uint32_t* index, std::int64_t rows);
   // Selection by the gradient's samples again.
   void unselect() noexcept { own_selection_ = false; }
-  // Says whether the gradient's samples stay from update to update; not so at first.
-  void set_steady(bool steady) noexcept { steady_ = steady; }
+  // Says whether the gradient's samples, and all others, stay from update to update; not so at first.
+  void set_steady(bool gradient, bool all) noexcept { steady_ = gradient, all_steady_ = all; }
   // Threads that pay off for the largest of the points.
   int threads() const noexcept;
   void set_seed(std::uint64_t seed) noexcept { seed_ = seed; }
@@ -40,6 +40,7 @@ class NetworkObjective final : public Objective<T> {
 
   bool same_samples(Samples a, Samples b) const noexcept override;
   bool steady() const noexcept override { return steady_; }
+  bool all_steady() const noexcept override { return all_steady_; }
 
   Procedure<double> value(Session& session, const T* x, Samples samples) override;
   Procedure<double> gradient(Session& session, const T* x, Samples samples, T* g, T* squares) override;
@@ -67,7 +68,7 @@ class NetworkObjective final : public Objective<T> {
   int asked_;
   std::uint64_t seed_;
   std::uint32_t provides_ = 0;
-  bool own_selection_ = false, steady_ = false;
+  bool own_selection_ = false, steady_ = false, all_steady_ = false;
   struct Rows {
     const Dataset* data = nullptr;
     const std::uint32_t* index = nullptr;

@@ -105,7 +105,8 @@ inline bool has_norm(const NetworkSpec& spec) {
                                               [](const HeadSpec& head) { return has_norm(head.layers); });
 }
 inline bool has_loss(const PointProblem& problem, Loss kind) {
-  return std::any_of(problem.losses.begin(), problem.losses.end(), [&](const LossSpec& loss) { return loss.kind == kind; });
+  return std::any_of(problem.losses.begin(), problem.losses.end(),
+                     [&](const LossSpec& loss) { return loss.kind == kind; });
 }
 
 }  // namespace krylov::test

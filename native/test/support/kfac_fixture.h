@@ -73,7 +73,7 @@ class KfacRun {
   Team team_;
 };
 
-inline double number_of(const MinimizerReport& report, const std::string& name) {
+inline double reported(const MinimizerReport& report, const std::string& name) {
   for (const auto& [key, value] : report.numbers) {
     if (key == name) return value;
   }

@@ -32,7 +32,8 @@ class LayerwiseTwin {
     Values h, slope;
   };
 
-  Values forward(const std::vector<LayerSpec>& layers, Values x, std::size_t& offset, std::vector<Record>& records) const {
+  Values forward(const std::vector<LayerSpec>& layers, Values x, std::size_t& offset,
+                 std::vector<Record>& records) const {
     for (const LayerSpec& layer : layers) {
       if (layer.kind == LayerKind::kDropout) continue;
       if (layer.kind == LayerKind::kResidual) {
