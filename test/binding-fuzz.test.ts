@@ -2,9 +2,11 @@
 import { afterAll, describe, expect, test } from 'vitest'
 import { errorCodes, KrylovError } from '../src/internal/errors.js'
 import type {
+  NativeComputation,
   NativeDataset,
   NativeEvent,
   NativeModel,
+  NativeOperator,
   NativeOptimizerObject,
   NativePoint,
   NativeTask,
@@ -28,6 +30,29 @@ function detached(): Float32Array {
   return array
 }
 
+const matrix = (): NativeOperator => native.denseOperator(Float32Array.of(2, 1, 1, 3), 2, 2)
+const foreign = { rows: 2, columns: 2, source: 0, transposedSource: -1 }
+const solverOptions = {
+  tolerance: 1e-5,
+  absoluteTolerance: 0,
+  maxIterations: 9,
+  progressTolerance: 0,
+  progressWindow: 10,
+  progressFraction: 0.1,
+  shift: 0,
+  radius: 0,
+  onNegativeCurvature: 'stop' as const,
+  recomputeEvery: 0,
+  storeGrowth: 0,
+  storeFirst: 5,
+}
+/** A computation that waits for a product. */
+function asking(): NativeComputation<unknown> {
+  const computation = native.conjugateGradient(foreign, Float32Array.of(1, 2), null, null, solverOptions, -1)
+  computation.advance()
+  return computation
+}
+
 /** Handles, some disposed, made anew for each use. */
 const handles: readonly (() => unknown)[] = [
   () => new native.Model(twoHeads(), 'float32', 0),
@@ -35,6 +60,8 @@ const handles: readonly (() => unknown)[] = [
   () => new native.Optimizer(adam(), 3, 'float64'),
   () => new native.Model(twoHeads(), 'float64', 1).trainer(trainOptions()),
   () => new native.Model(twoHeads(), 'float64', 1).linearize(new native.Dataset(dataset()), tasks(), 0, 0),
+  () => matrix(),
+  () => asking(),
   () => {
     const handle = new native.Dataset(dataset())
     handle.dispose()
@@ -121,6 +148,7 @@ function attempt(label: string, action: () => unknown): boolean {
     return false
   }
   if (typeof result === 'object' && result !== null) {
+    if (result instanceof Promise) pending.push(result)
     const { promise } = result as { promise?: unknown }
     if (promise instanceof Promise) {
       const task = result as NativeTask<unknown>
@@ -143,7 +171,7 @@ function describeMembers(prototype: object): [string, (self: unknown, args: unkn
   })
 }
 
-const members = handles.slice(0, 5).flatMap((make) => {
+const members = handles.slice(0, 7).flatMap((make) => {
   const prototype = Object.getPrototypeOf(make()) as object
   return describeMembers(prototype).map(([name, call]) => ({
     name: `${prototype.constructor.name}.${name}`,
@@ -202,7 +230,7 @@ describe('garbage', () => {
     const model = new native.Model(twoHeads(), 'float32', 0)
     const trainer = model.trainer(trainOptions())
     const point = model.linearize(new native.Dataset(dataset()), tasks(), 0, 0)
-    for (const made of [trainer, point]) {
+    for (const made of [trainer, point, matrix(), asking()]) {
       const make = made.constructor as new (...args: unknown[]) => unknown
       for (const list of [[], [model], [trainer, point]]) {
         expect(() => new make(...list)).toThrow(expect.objectContaining({ code: 'ERR_STATE' }))
@@ -223,6 +251,14 @@ const method =
     const self = make()
     return Reflect.apply((self as Record<string, (...args: unknown[]) => unknown>)[name] as () => unknown, self, args)
   }
+/** Starts a computation with the arguments and lets it go on, on this thread and then on its own. */
+function advanced(begin: (...args: never[]) => NativeComputation<unknown>, args: unknown[]): unknown {
+  const computation = Reflect.apply(begin, undefined, args) as NativeComputation<unknown>
+  if (computation.advance() === null) return computation.result()
+  computation.abort()
+  computation.answer(null, 0)
+  return computation.advanceAsync()
+}
 const optimizer = (): NativeOptimizerObject => new native.Optimizer(adam(), 3, 'float32')
 const point = (): NativePoint => model.linearize(new native.Dataset(dataset()), tasks(), 0.1, 0)
 const trainer = (): NativeTrainer => new native.Model(twoHeads(), 'float32', 0).trainer(trainOptions())
@@ -262,7 +298,7 @@ const calls: Call[] = [
       method(freshModel, 'train')([data, options, typeof listener === 'function' ? onEvent : listener]),
   },
   { name: 'trainer', args: () => [trainOptions()], call: method(freshModel, 'trainer') },
-  { name: 'linearize', args: () => [batch(), tasks(), 0.1], call: method(freshModel, 'linearize') },
+  { name: 'linearize', args: () => [batch(), tasks(), 0.1, 0], call: method(freshModel, 'linearize') },
   { name: 'trainer.step', args: () => [batch()], call: method(trainer, 'step') },
   { name: 'trainer.setState', args: () => [trainer().state()], call: method(trainer, 'setState') },
   { name: 'point.outputs', args: () => [1], call: method(point, 'outputs') },
@@ -279,6 +315,85 @@ const calls: Call[] = [
   },
   { name: 'point.jvp', args: () => [new Float32Array(size), out()], call: method(point, 'jvp') },
   { name: 'point.vjp', args: () => [out(), new Float32Array(size)], call: method(point, 'vjp') },
+  { name: 'point.operator', args: () => ['ggn'], call: method(point, 'operator') },
+  {
+    name: 'denseOperator',
+    args: () => [new Float64Array(6), 2, 3],
+    call: ([values, height, width]) => native.denseOperator(values as never, height as never, width as never),
+  },
+  {
+    name: 'diagonalOperator',
+    args: () => [new Float32Array(3)],
+    call: ([diagonal]) => native.diagonalOperator(diagonal as never),
+  },
+  {
+    name: 'sumOperator',
+    args: () => [[matrix(), matrix()], Float64Array.of(1, 2), 0.5],
+    call: ([parts, factors, shift]) => native.sumOperator(parts as never, factors as never, shift as never),
+  },
+  {
+    name: 'lowRankOperator',
+    args: () => [new Float32Array(6), Float64Array.of(1, 2), 3],
+    call: ([factor, weights, height]) => native.lowRankOperator(factor as never, weights as never, height as never),
+  },
+  {
+    name: 'blockDiagonalOperator',
+    args: () => [[matrix(), matrix()]],
+    call: ([parts]) => native.blockDiagonalOperator(parts as never),
+  },
+  {
+    name: 'combine',
+    args: () => [1, new Float32Array(3), 2, new Float32Array(3), new Float32Array(3)],
+    call: (list) => Reflect.apply(native.combine, undefined, list),
+  },
+  ...['matvec', 'matvecTransposed'].map((name) => ({
+    name: `operator.${name}`,
+    args: () => [new Float32Array(2), new Float32Array(2)],
+    call: method(matrix, name),
+  })),
+  {
+    name: 'operator.matmat',
+    args: () => [new Float32Array(6), 3, new Float32Array(6)],
+    call: method(matrix, 'matmat'),
+  },
+  {
+    name: 'conjugateGradient',
+    args: () => [matrix(), Float32Array.of(1, 2), Float32Array.of(3, 4), matrix(), { ...solverOptions }, -1],
+    call: (list) => advanced(native.conjugateGradient, list),
+  },
+  {
+    name: 'minres',
+    args: () => [
+      { ...foreign },
+      Float64Array.of(1, 2),
+      null,
+      null,
+      { ...solverOptions, leastSquaresTolerance: 0, stopAtNegativeCurvature: true, inexactness: 0 },
+      1,
+    ],
+    call: (list) => advanced(native.minres, list),
+  },
+  {
+    name: 'leastSquares',
+    args: () => [
+      { rows: 3, columns: 2, source: 0, transposedSource: 1 },
+      new Float64Array(3).fill(1),
+      new Float64Array(2),
+      { tolerance: 0, absoluteTolerance: 0, maxIterations: 5, damping: 1 },
+      -1,
+    ],
+    call: (list) => advanced(native.leastSquares, list),
+  },
+  {
+    name: 'lanczos',
+    args: () => [matrix(), Float32Array.of(1, 2), { steps: 2, keepBasis: true, reorthogonalise: true }],
+    call: (list) => advanced(native.lanczos, list),
+  },
+  {
+    name: 'computation.answer',
+    args: () => [Float32Array.of(1, 2), 0],
+    call: method(asking, 'answer'),
+  },
   {
     name: 'optimizer.step',
     args: () => [new Float32Array(3), new Float32Array(3), new Float32Array(3)],

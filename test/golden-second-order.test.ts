@@ -207,7 +207,9 @@ describe('levenberg-marquardt.json', () => {
         },
       },
     }
-    const optimizer = levenbergMarquardt({ schedule: golden.schedule })
+    const { schedule } = golden
+    // A record that is cut goes on to where nothing is left to gain.
+    const optimizer = levenbergMarquardt({ schedule, gradientTolerance: golden.stop === 'cut' ? 0 : 1e-7 })
     const updates = golden.sse.length - 1
     const { iterations } = await run(problem, golden.p0, optimizer, updates)
     expect(iterations.length).toBe(updates)
@@ -223,7 +225,7 @@ describe('levenberg-marquardt.json', () => {
         expectRelative([numbers.reductionRatio ?? 0], [golden.gain[k] ?? 0], bound, `gain ${k}`)
       }
     })
-    const end = await minimize(problem, golden.p0, optimizer)
+    const end = await minimize(problem, golden.p0, levenbergMarquardt({ schedule }))
     expect(end.reason).toBe('converged')
     expectRelative(end.x, golden.minimiser, 1e-6, 'minimiser')
   })
@@ -238,7 +240,7 @@ describe('levenberg-marquardt.json', () => {
       const { loss, numbers = {} } = trainer.step(data)
       // The loss is the mean over samples of one output.
       expectRelative([loss * golden.x.length], [golden.sse[k] ?? 0], 1e-7, `sse ${k}`)
-      expectRelative([numbers.sumOfSquares ?? 0], [golden.sse[k + 1] ?? 0], 1e-7, `sse ${k + 1}`)
+      expectRelative([numbers.sumOfSquares ?? 0], [golden.sse[k] ?? 0], 1e-7, `sum of squares ${k}`)
       expectRelative([numbers.dampingAfter ?? 0], [golden.mu[k + 1] ?? 0], 1e-7, `mu ${k + 1}`)
       expect(numbers.tries).toBe(tries)
       const expected = golden.params[String(k + 1)]
@@ -283,7 +285,11 @@ describe('gradient-normalised-smoothness.json', () => {
   })
 
   test.each(cases.filter(({ value }) => value.problem === 'logistic'))('$name: a network', ({ value: golden }) => {
-    const model = createModel({ inputs: golden.x0.length, layers: [dense(1, 'identity', { bias: false })], dtype: 'float64' })
+    const model = createModel({
+      inputs: golden.x0.length,
+      layers: [dense(1, 'identity', { bias: false })],
+      dtype: 'float64',
+    })
     model.setParameters(Float64Array.from(golden.x0))
     const trainer = createTrainer(model, { loss: binaryCrossEntropy(), optimizer: optimizerOf(golden) })
     const data = { inputs: golden.features, targets: golden.labels.map((label) => [label]) }
@@ -293,8 +299,8 @@ describe('gradient-normalised-smoothness.json', () => {
       expectRelative(model.parameters, golden.x[k + 1] ?? [], 1e-7, `x ${k + 1}`)
       expect([numbers.gammaAfter, numbers.tries]).toEqual([golden.gamma[k + 1], tries])
     })
-    // The golden run ended since its gradient was as small as asked.
-    expect(trainer.step(data).converged).toBe('gradientTolerance')
+    const small = (golden.gradientNorm.at(-1) ?? 0) < golden.options.gradientTolerance
+    expect(trainer.step(data).converged).toBe(small ? 'gradientTolerance' : undefined)
   })
 })
 

@@ -15,7 +15,7 @@ void products(LinearOperator<T>& op, Side side, std::span<const T> from, std::sp
     LinearOperator<T>& op;
     Side side;
     std::int64_t count;
-    AlignedBuffer<T> in, out;
+    AlignedBuffer<T>&in, &out;
     void play(Team& team) noexcept {
       if (count != 1) {
         op.apply_block(team, in.data(), out.data(), count);
@@ -32,8 +32,14 @@ void products(LinearOperator<T>& op, Side side, std::span<const T> from, std::sp
   const VectorLayout<T> out_layout = plain ? op.output_layout() : op.layout();
   const auto in_length = static_cast<std::size_t>(public_size(in_layout, in_size));
   const auto out_length = static_cast<std::size_t>(public_size(out_layout, out_size));
-  Turn turn{op, side, count, AlignedBuffer<T>(static_cast<std::size_t>(in_size * count)),
-            AlignedBuffer<T>(static_cast<std::size_t>(out_size * count))};
+  // Kept by the thread for the next product: fresh memory of this size would take longer than the vectors' orders.
+  static thread_local AlignedBuffer<T> in, out;
+  const auto room = [](AlignedBuffer<T>& buffer, std::int64_t size) {
+    if (buffer.size() < static_cast<std::size_t>(size)) buffer = AlignedBuffer<T>(static_cast<std::size_t>(size));
+  };
+  room(in, in_size * count);
+  room(out, out_size * count);
+  Turn turn{op, side, count, in, out};
   for (std::int64_t i = 0; i < count; ++i) {
     store_vector<T>(in_layout, from.subspan(static_cast<std::size_t>(i) * in_length, in_length),
                     turn.in.data() + i * in_size, in_size);

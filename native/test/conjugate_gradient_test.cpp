@@ -25,15 +25,18 @@ Solve solve(const OperatorPort<double>& b, const Numbers& rhs, const Options& op
             const OperatorPort<double>& preconditioner = {}, const Numbers& x0 = {}) {
   Solve out;
   Session session;
-  out.result = run(session, conjugate_gradient<double>(session, b, rhs.data(), x0.empty() ? nullptr : x0.data(),
-                                                       preconditioner, options, noting<double>(out.notes, b.columns())));
+  out.result =
+      run(session, conjugate_gradient<double>(session, b, rhs.data(), x0.empty() ? nullptr : x0.data(), preconditioner,
+                                              options, noting<double>(out.notes, b.columns())));
   out.x = numbers(out.result.solution);
   return out;
 }
 
 Numbers spectrum(std::int64_t n, double low, double high) {
   Numbers values;
-  for (std::int64_t i = 0; i < n; ++i) values.push_back(low * std::pow(high / low, static_cast<double>(i) / static_cast<double>(std::max<std::int64_t>(n - 1, 1))));
+  for (std::int64_t i = 0; i < n; ++i)
+    values.push_back(
+        low * std::pow(high / low, static_cast<double>(i) / static_cast<double>(std::max<std::int64_t>(n - 1, 1))));
   return values;
 }
 
@@ -329,7 +332,8 @@ TEST_CASE("a residual that is computed anew follows the true one") {
     options.recompute_every = every;
     Session session;
     const std::vector<float> b = cast<float>(rhs);
-    return run(session, conjugate_gradient<float>(session, port<float>(matrix, n, n), b.data(), nullptr, {}, options, {}));
+    return run(session,
+               conjugate_gradient<float>(session, port<float>(matrix, n, n), b.data(), nullptr, {}, options, {}));
   };
   const auto true_residual = [&](const SolveResult<float>& s) {
     return distance(rhs, times(matrix, numbers(s.solution))) / norm(rhs);
@@ -385,7 +389,8 @@ TEST_CASE("conjugate gradients end with the last finite iterate") {
       if (k == at) session.stop();
       return k == at ? kNan : 0;
     });
-    const auto stopped = run(session, conjugate_gradient<double>(session, stopping, rhs.data(), nullptr, {}, options, {}));
+    const auto stopped =
+        run(session, conjugate_gradient<double>(session, stopping, rhs.data(), nullptr, {}, options, {}));
     CHECK(stopped.reason == SolveReason::kAborted);
     CHECK(stopped.products == at);
     CHECK(numbers(stopped.solution) == whole.notes[std::size_t(at - 1)].x);
@@ -424,7 +429,9 @@ TEST_CASE_TEMPLATE("foreign operators, slices and threads change no bit", T, flo
   options.tolerance = 0;
   options.max_iterations = 12;
   options.shift = 0.1;
-  const auto solution = [](const SolveResult<T>& s) { return std::vector<T>(s.solution.data(), s.solution.data() + s.solution.size()); };
+  const auto solution = [](const SolveResult<T>& s) {
+    return std::vector<T>(s.solution.data(), s.solution.data() + s.solution.size());
+  };
   Session native;
   const auto expected = run(native, conjugate_gradient<T>(native, b, rhs.data(), nullptr, m, options, {}));
   CHECK(expected.reason == SolveReason::kMaxIterations);
@@ -433,8 +440,10 @@ TEST_CASE_TEMPLATE("foreign operators, slices and threads change no bit", T, flo
   const Foreign<T> answer = [&](int source, std::span<const T> in, std::span<T> out) {
     for (std::size_t i = 0; i < in.size(); ++i) out[i] = (source == 4 ? diagonal : inverse)[i] * in[i];
   };
-  const auto foreign = run<SolveResult<T>, T>(
-      asking, conjugate_gradient<T>(asking, OperatorPort<T>(4, n, n), rhs.data(), nullptr, OperatorPort<T>(7, n, n), options, {}), answer);
+  const auto foreign = run<SolveResult<T>, T>(asking,
+                                              conjugate_gradient<T>(asking, OperatorPort<T>(4, n, n), rhs.data(),
+                                                                    nullptr, OperatorPort<T>(7, n, n), options, {}),
+                                              answer);
   CHECK(solution(foreign) == solution(expected));
   CHECK(foreign.quadratic == expected.quadratic);
 
@@ -445,7 +454,8 @@ TEST_CASE_TEMPLATE("foreign operators, slices and threads change no bit", T, flo
       int pauses = 0;
       explicit Call(int count) : session(count) {}
     } call(threads);
-    call.session.start(deliver(conjugate_gradient<T>(call.session, b, rhs.data(), nullptr, m, options, {}), call.result));
+    call.session.start(
+        deliver(conjugate_gradient<T>(call.session, b, rhs.data(), nullptr, m, options, {}), call.result));
     ComputeThread::instance().lead_and_wait(
         threads,
         [](void* context, Team& team) noexcept {

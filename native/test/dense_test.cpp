@@ -141,8 +141,8 @@ TEST_CASE("a Cholesky factor multiplies back to its matrix and solves with it") 
 TEST_CASE("a matrix that is not positive definite has no Cholesky factor") {
   for (const std::int64_t n : {1, 5, 64, 100, 150}) {
     for (const std::int64_t bad : {std::int64_t{0}, n / 2, n - 1}) {
-      for (const double value : {-1.0, 0.0, std::numeric_limits<double>::quiet_NaN(),
-                                 std::numeric_limits<double>::infinity()}) {
+      for (const double value :
+           {-1.0, 0.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
         Matrix a(static_cast<std::size_t>(n * n));
         for (std::int64_t i = 0; i < n; ++i) a[std::size_t(i * n + i)] = 1;
         CHECK(cholesky(Matrix(a).data(), n));
@@ -185,9 +185,9 @@ TEST_CASE("eigenvectors of symmetric matrices, and the values alone") {
       for (std::int64_t i = 0; i < n; ++i) {
         for (std::int64_t j = 0; j <= i; ++j) {
           double& x = a[std::size_t(i * n + j)];
-          if (kind == 1 && j != i) x = 0;                          // diagonal
-          if (kind == 2) x = i == j ? 2 : (i - j == 1 ? -1 : 0);   // tridiagonal, all values known
-          if (kind == 3) x = i % 3 == 0 && j % 3 == 0 ? 1 : 0;     // rank one: many equal values
+          if (kind == 1 && j != i) x = 0;                         // diagonal
+          if (kind == 2) x = i == j ? 2 : (i - j == 1 ? -1 : 0);  // tridiagonal, all values known
+          if (kind == 3) x = i % 3 == 0 && j % 3 == 0 ? 1 : 0;    // rank one: many equal values
           a[std::size_t(j * n + i)] = x;
         }
       }

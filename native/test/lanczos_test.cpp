@@ -32,14 +32,17 @@ void check_basis(const LanczosResult<T>& r, const Numbers& matrix, std::int64_t 
   const std::size_t m = r.alpha.size();
   REQUIRE(r.beta.size() + 1 == m);
   REQUIRE(r.basis.size() == m * static_cast<std::size_t>(n));
-  const auto row = [&](std::size_t j) { return Numbers(r.basis.data() + j * std::size_t(n), r.basis.data() + (j + 1) * std::size_t(n)); };
+  const auto row = [&](std::size_t j) {
+    return Numbers(r.basis.data() + j * std::size_t(n), r.basis.data() + (j + 1) * std::size_t(n));
+  };
   Comparison c;
   for (std::size_t j = 0; j < m; ++j) {
     Numbers left = plus(times(matrix, row(j)), -r.alpha[j], row(j));
     if (j > 0) left = plus(left, -r.beta[j - 1], row(j - 1));
     if (j + 1 < m) left = plus(left, -r.beta[j], row(j + 1));
     c.within(std::int64_t(j), -1, norm(left), j + 1 < m ? 0 : r.last_beta, tolerance);
-    for (std::size_t k = 0; k < m; ++k) c.within(std::int64_t(j), std::int64_t(k), dot(row(j), row(k)), j == k, tolerance);
+    for (std::size_t k = 0; k < m; ++k)
+      c.within(std::int64_t(j), std::int64_t(k), dot(row(j), row(k)), j == k, tolerance);
   }
   c.check("Lanczos relation");
 }
@@ -47,7 +50,8 @@ void check_basis(const LanczosResult<T>& r, const Numbers& matrix, std::int64_t 
 TEST_CASE("Lanczos makes an orthonormal basis in which the matrix is tridiagonal") {
   constexpr std::int64_t n = 40;
   Numbers values;
-  for (std::int64_t i = 0; i < n; ++i) values.push_back(std::cos(static_cast<double>(i)) * std::pow(10, static_cast<double>(i % 3)));
+  for (std::int64_t i = 0; i < n; ++i)
+    values.push_back(std::cos(static_cast<double>(i)) * std::pow(10, static_cast<double>(i % 3)));
   const Numbers matrix = with_spectrum(values, 3), start = random_numbers(n, 4);
   for (const std::int64_t m : {1, 2, 7, 30}) {
     CAPTURE(m);
@@ -139,8 +143,9 @@ TEST_CASE("Lanczos that ends early keeps what it has") {
       CHECK(r.last_beta == whole.beta[std::size_t(at - 2)]);
       check_basis(r, matrix, n, 1e-12);
     };
-    check_part(decompose(watched(square_port(matrix), [=](std::int64_t k) { return k == at ? kNan : 0; }), start, steps(8)),
-               SolveReason::kNotFinite);
+    check_part(
+        decompose(watched(square_port(matrix), [=](std::int64_t k) { return k == at ? kNan : 0; }), start, steps(8)),
+        SolveReason::kNotFinite);
     Session session;
     const auto stopping = watched(square_port(matrix), [&session, at](std::int64_t k) {
       if (k == at) session.stop();
@@ -155,7 +160,8 @@ TEST_CASE("Lanczos that ends early keeps what it has") {
 
 TEST_CASE("every reason has a name of its own") {
   std::vector<std::string> names;
-  for (int i = 0; i <= static_cast<int>(SolveReason::kAborted); ++i) names.push_back(name_of(static_cast<SolveReason>(i)));
+  for (int i = 0; i <= static_cast<int>(SolveReason::kAborted); ++i)
+    names.push_back(name_of(static_cast<SolveReason>(i)));
   CHECK(names == std::vector<std::string>{"converged", "progress", "maxIterations", "negativeCurvature", "boundary",
                                           "leastSquares", "singular", "preconditioner", "notFinite", "aborted"});
 }

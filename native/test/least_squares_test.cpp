@@ -18,7 +18,8 @@ struct Solve {
   Numbers x;
 };
 
-Solve solve(const OperatorPort<double>& a, const Numbers& rhs, const LeastSquaresOptions& options, const Numbers& x0 = {}) {
+Solve solve(const OperatorPort<double>& a, const Numbers& rhs, const LeastSquaresOptions& options,
+            const Numbers& x0 = {}) {
   Solve out;
   Session session;
   out.result = run(session, least_squares<double>(session, a, rhs.data(), x0.empty() ? nullptr : x0.data(), options,
@@ -41,7 +42,8 @@ struct Normal {
 TEST_CASE("CGLS has the iterates of conjugate gradients on the normal equations") {
   for (const auto& [rows, columns] : {std::pair{12, 7}, {7, 12}, {6, 6}, {1, 1}}) {
     for (const double damping : {0.0, 0.5}) {
-      const Numbers a = random_numbers(rows * columns, 3), b = random_numbers(rows, 4), start = random_numbers(columns, 5);
+      const Numbers a = random_numbers(rows * columns, 3), b = random_numbers(rows, 4),
+                    start = random_numbers(columns, 5);
       const Normal normal(a, rows, columns, b, damping);
       const OperatorPort<double> op = port<double>(a, rows, columns);
       for (const Numbers& x0 : {Numbers(), start}) {
@@ -54,9 +56,10 @@ TEST_CASE("CGLS has the iterates of conjugate gradients on the normal equations"
         cg.tolerance = 0;
         cg.max_iterations = s.result.iterations;
         Session session;
-        const auto reference = run(session, conjugate_gradient<double>(
-                                                session, square_port(normal.matrix), normal.rhs.data(),
-                                                x0.empty() ? nullptr : x0.data(), {}, cg, noting<double>(expected, columns)));
+        const auto reference =
+            run(session, conjugate_gradient<double>(session, square_port(normal.matrix), normal.rhs.data(),
+                                                    x0.empty() ? nullptr : x0.data(), {}, cg,
+                                                    noting<double>(expected, columns)));
         CAPTURE(rows);
         CAPTURE(columns);
         CAPTURE(damping);

@@ -25,13 +25,15 @@ Solve solve(const OperatorPort<double>& b, const Numbers& rhs, const Options& op
             const OperatorPort<double>& preconditioner = {}) {
   Solve out;
   Session session;
-  out.result = run(session, minres<double>(session, b, rhs.data(), preconditioner, options,
-                                           noting<double>(out.notes, b.columns())));
+  out.result = run(
+      session, minres<double>(session, b, rhs.data(), preconditioner, options, noting<double>(out.notes, b.columns())));
   out.x = numbers(out.result.solution);
   return out;
 }
 
-Numbers residual(const Numbers& matrix, const Numbers& rhs, const Numbers& x) { return plus(rhs, -1, times(matrix, x)); }
+Numbers residual(const Numbers& matrix, const Numbers& rhs, const Numbers& x) {
+  return plus(rhs, -1, times(matrix, x));
+}
 double rayleigh(const Numbers& matrix, const Numbers& r) { return dot(r, times(matrix, r)) / dot(r, r); }
 
 // The smallest |rhs - B x| over the Krylov space of dimension k, by orthogonalising its images.
@@ -77,10 +79,12 @@ TEST_CASE("MINRES minimises the residual, and tells it, its curvature and the La
         const Numbers r = residual(shifted, rhs, s.notes[k].x);
         CHECK(info.iteration == static_cast<std::int64_t>(k));
         CHECK(std::abs(info.residual_norm - norm(r)) <= 1e-12 * norm(rhs));
-        CHECK(std::abs(info.residual_norm - smallest_residual(shifted, rhs, static_cast<std::int64_t>(k))) <= 1e-11 * norm(rhs));
+        CHECK(std::abs(info.residual_norm - smallest_residual(shifted, rhs, static_cast<std::int64_t>(k))) <=
+              1e-11 * norm(rhs));
         if (k > 0) {
           CHECK(info.residual_norm <= s.notes[k - 1].info.residual_norm);
-          CHECK(info.curvature == doctest::Approx(rayleigh(shifted, residual(shifted, rhs, s.notes[k - 1].x))).epsilon(1e-7));
+          CHECK(info.curvature ==
+                doctest::Approx(rayleigh(shifted, residual(shifted, rhs, s.notes[k - 1].x))).epsilon(1e-7));
         }
       }
       LanczosOptions lanczos_options;

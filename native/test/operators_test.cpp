@@ -162,7 +162,8 @@ TEST_CASE_TEMPLATE("operators made of numbers, plain and reordered", T, float, d
     for (std::size_t i = 0; i < 11; ++i) {
       for (std::size_t j = 0; j < 11; ++j) {
         for (std::size_t k = 0; k < weights.size(); ++k) {
-          matrix[i * 11 + j] += static_cast<T>(weights[k]) * factor[i * weights.size() + k] * factor[j * weights.size() + k];
+          matrix[i * 11 + j] +=
+              static_cast<T>(weights[k]) * factor[i * weights.size() + k] * factor[j * weights.size() + k];
         }
       }
     }
@@ -218,7 +219,9 @@ TEST_CASE_TEMPLATE("blocks along the diagonal", T, float, double) {
   const auto network = small_network<T>();
   const Values<T> a = integers<T>(6, 9), b = integers<T>(121, 10), d = integers<T>(4, 11);
   OperatorPointer<T> op;
-  REQUIRE(block_diagonal_operator<T>({dense(a, 2, 3), reordered(dense(b, 11, 11), network), diagonal_operator<T>(d)}, op).ok());
+  REQUIRE(
+      block_diagonal_operator<T>({dense(a, 2, 3), reordered(dense(b, 11, 11), network), diagonal_operator<T>(d)}, op)
+          .ok());
   Values<T> matrix(17 * 18);
   for (std::size_t i = 0; i < 2; ++i) {
     for (std::size_t j = 0; j < 3; ++j) matrix[i * 18 + j] = a[i * 3 + j];
@@ -244,7 +247,8 @@ Values<T> on_threads(LinearOperator<T>& op, const Values<T>& v, int threads, boo
       threads,
       [](void* context, Team& team) noexcept {
         const Call& c = *static_cast<const Call*>(context);
-        c.transposed ? c.op.apply_transposed(team, c.v.data(), c.out.data()) : c.op.apply(team, c.v.data(), c.out.data());
+        c.transposed ? c.op.apply_transposed(team, c.v.data(), c.out.data())
+                     : c.op.apply(team, c.v.data(), c.out.data());
       },
       &call);
   return out;
@@ -305,7 +309,8 @@ TEST_CASE("operators that do not fit are refused by name") {
   const std::int64_t n = shared->parameter_count();
   const auto elsewhere = reordered(dense(std::vector<double>(std::size_t(n * n)), n, n), shared);
   refused(reordered_operator<double>(elsewhere, network, out), ErrorCode::kShape, "operator");
-  refused(sum_operator<double>({{1, reordered(square, network)}, {1, elsewhere}}, 0, out), ErrorCode::kShape, "operators");
+  refused(sum_operator<double>({{1, reordered(square, network)}, {1, elsewhere}}, 0, out), ErrorCode::kShape,
+          "operators");
 }
 
 }  // namespace

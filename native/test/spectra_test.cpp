@@ -178,7 +178,7 @@ TEST_CASE_TEMPLATE("spectra: multiple eigenvalues and low rank", T, float, doubl
     std::int64_t count;
   };
   std::vector<Case> cases{{"identity", Values(40, 2.0), 5}, {"zero", Values(30, 0.0), 3}, {"one number", {-4.0}, 1},
-                          {"two numbers", {1.0, -4.0}, 2}, {"rank 4", Values(80, 0.0), 7}, {"double", evenly(30, 0, 1), 3}};
+                          {"two numbers", {1.0, -4.0}, 2}, {"rank 4", Values(80, 0.0), 7}, {"double", evenly(30, 0, 1), 3}, {"copies of few", {2, 9, 9, 2, 9, 1}, 4}};
   for (const std::size_t i : {3u, 17u, 40u, 79u}) cases[4].values[i] = 1 + double(i);
   cases[5].values[0] = cases[5].values[1] = 7;
   for (const Case& c : cases) {

@@ -106,7 +106,9 @@ struct LeastSquaresOptions {
   std::int64_t max_iterations = -1;  // -1: ten times the columns
   double damping = 0;                // minimises |Ax - b|^2 + damping |x|^2
 };
-// CGLS (Hestenes & Stiefel 1952; Björck 1996): the operator needs products with its transpose. residual_norm is |A'r - damping x|.
+// CGLS (Hestenes & Stiefel 1952; Björck 1996): the operator needs products with its transpose. residual_norm is
+// |A'r - damping x|, quadratic (|Ax - b|^2 - |b|^2 + damping |x|^2) / 2. kSingular: A p = 0, which exact arithmetic
+// excludes.
 template <Scalar T>
 Procedure<SolveResult<T>> least_squares(Session& session, OperatorPort<T> a, const T* rhs, const T* x0,
                                         LeastSquaresOptions options, SolveObserver<T> observer);
@@ -128,8 +130,8 @@ struct LanczosResult {
 template <Scalar T>
 Procedure<LanczosResult<T>> lanczos(Session& session, OperatorPort<T> b, const T* start, LanczosOptions options);
 
-// Eigenvalues of the tridiagonal matrix, ascending, and the residuals |Bx - theta x| of their vectors x: last_beta times
-// the last component of its eigenvectors. Both outputs have alpha.size() elements.
+// Eigenvalues of the tridiagonal matrix, ascending, and the residuals |Bx - theta x| of their vectors x: last_beta
+// times the last component of its eigenvectors. Both outputs have alpha.size() elements.
 void ritz(std::span<const double> alpha, std::span<const double> beta, double last_beta, std::span<double> values,
           std::span<double> residuals);
 

@@ -52,7 +52,7 @@ struct EigenpairsResult {
   SpectrumReason reason = SpectrumReason::kMaxProducts;
   std::int64_t products = 0, restarts = 0;
 };
-// Starts from probe 0; where the Krylov space closes, goes on with probes 1, 2, ...
+// Starts from probe 0, normal whatever the kind; where the Krylov space closes, goes on with probes 1, 2, ...
 template <Scalar T>
 Procedure<EigenpairsResult<T>> eigenpairs(Session& session, OperatorPort<T> b, EigenpairsOptions options,
                                           Probes<T> probes);
@@ -136,7 +136,7 @@ struct SpectralNormResult {
   SpectrumReason reason = SpectrumReason::kMaxProducts;
   std::int64_t iterations = 0;
 };
-// Largest singular value of a rectangular operator, which needs products with its transpose.
+// Largest singular value of a rectangular operator, which needs products with its transpose. The probe is normal.
 template <Scalar T>
 Procedure<SpectralNormResult<T>> spectral_norm(Session& session, OperatorPort<T> a, SpectralNormOptions options,
                                                Probes<T> probes);

@@ -132,6 +132,31 @@ class Point final : public NetworkPoint<T> {
     return reduced_loss();
   }
 
+  Procedure<double> loss(Session& session) override {
+    if (!losses_known_) {
+      LossTask<T> task;
+      co_await walk(session, task);
+    }
+    co_return reduced_loss();
+  }
+
+  Procedure<double> gradient(Session& session, T* out, T* squares) override {
+    GradientTask<T> task(out, l2_, parameters_.data());
+    if (squares == nullptr) {
+      co_await walk(session, task);
+      co_return reduced_loss();
+    }
+    SquaresTask<T> mean(squares, rows_);
+    if (common_divisor_) {
+      PointTaskPair<T> both(task, mean);
+      co_await walk(session, both);
+    } else {
+      co_await walk(session, task);
+      co_await walk(session, mean);
+    }
+    co_return reduced_loss();
+  }
+
   void product(Team& team, Curvature kind, const T* v, T* out) noexcept override {
     const std::lock_guard<std::mutex> lock(mutex_);
     switch (kind) {
@@ -199,15 +224,39 @@ class Point final : public NetworkPoint<T> {
 
   struct Walk {
     Point& point;
-    Team& team;
+    Team* team;
     PointTask<T>& task;
     PointNeeds<T> needs;
     std::int64_t parts;
     bool transposes;  // the weights' transposed copy has to be made
+    std::int64_t from = 0, to = 0;  // the parts that the team goes through
   };
 
   void walk(Team& team, PointTask<T>& task) noexcept {
-    Walk walk{*this, team, task, task.needs(), ceil_div(rows_, workspace_.max_rows()), false};
+    Walk walk = begin_walk(task);
+    go(walk, team, 0, walk.parts);
+    end_walk(walk);
+  }
+
+  // One part after the other, with a rest where the slice is over.
+  Procedure<void> walk(Session& session, PointTask<T>& task) {
+    Walk walk = begin_walk(task);
+    for (std::int64_t part = 0; part < walk.parts; ++part) {
+      if (part > 0) co_await session.pause();
+      if (session.stopped()) co_return;
+      go(walk, session.team(), part, part + 1);
+    }
+    end_walk(walk);
+  }
+
+  void go(Walk& walk, Team& team, std::int64_t from, std::int64_t to) noexcept {
+    walk.team = &team, walk.from = from, walk.to = to;
+    select(from, walk.parts);
+    team.run(threads(), &Point::body, &walk);
+  }
+
+  Walk begin_walk(PointTask<T>& task) {
+    Walk walk{*this, nullptr, task, task.needs(), ceil_div(rows_, workspace_.max_rows()), false};
     const PointNeeds<T>& needs = walk.needs;
     if (needs.adjoints) reserve_products();
     if (needs.level == PointLevel::kCurves) reserve_curves();
@@ -225,13 +274,16 @@ class Point final : public NetworkPoint<T> {
     part_.curves = &curves_;
     part_.bends = &bends_;
     if (walk.parts > 1) level_ = PointLevel::kNothing;
-    select(0, walk.parts);
-    team.run(threads(), &Point::body, &walk);
+    return walk;
+  }
+
+  void end_walk(const Walk& walk) noexcept {
+    const PointNeeds<T>& needs = walk.needs;
     level_ = walk.parts > 1 ? PointLevel::kNothing : std::max(level_, needs.level);
     if (needs.level >= PointLevel::kForward && (walk.parts == 1 || (needs.first <= 0 && needs.last >= rows_))) {
       losses_known_ = true;
     }
-    if (needs.level >= PointLevel::kDeltas) kept_deltas_ = deltas;
+    if (needs.level >= PointLevel::kDeltas) kept_deltas_ = part_.deltas;
     if (walk.transposes) transposed_known_ = true;
   }
 
@@ -248,11 +300,13 @@ class Point final : public NetworkPoint<T> {
   static void body(void* context, int thread, int threads) noexcept {
     const Walk& walk = *static_cast<const Walk*>(context);
     Point& self = walk.point;
-    Barrier& barrier = walk.team.barrier();
-    self.transpose(walk, thread, threads);
-    if (walk.transposes || walk.needs.direction != nullptr) barrier.wait(thread, threads);
-    for (std::int64_t part = 0; part < walk.parts; ++part) {
-      if (part > 0) {
+    Barrier& barrier = walk.team->barrier();
+    if (walk.from == 0) {
+      self.transpose(walk, thread, threads);
+      if (walk.transposes || walk.needs.direction != nullptr) barrier.wait(thread, threads);
+    }
+    for (std::int64_t part = walk.from; part < walk.to; ++part) {
+      if (part > walk.from) {
         if (thread == 0) self.select(part, walk.parts);
         barrier.wait(thread, threads);
       }
@@ -260,7 +314,7 @@ class Point final : public NetworkPoint<T> {
         self.rows(walk, round, thread, threads);
         barrier.wait(thread, threads);
         walk.task.columns(self.part_, round, thread, threads);
-        if (part + 1 < walk.parts || round + 1 < walk.task.rounds()) barrier.wait(thread, threads);
+        if (part + 1 < walk.to || round + 1 < walk.task.rounds()) barrier.wait(thread, threads);
       }
     }
   }

@@ -63,6 +63,10 @@ class NetworkPoint {
   // Gradient of loss(). squares, where not null: mean over the rows of the squares of the per-sample gradients
   // (of each sample's own weighted loss; no l2).
   virtual double gradient(Team& team, T* out, T* squares) noexcept = 0;
+  // The same for a session: where the rows go through in parts, a rest is possible after each, and a session that is
+  // stopped goes no further, so that the result means nothing. The point is the session's alone meanwhile.
+  virtual Procedure<double> loss(Session& session) = 0;
+  virtual Procedure<double> gradient(Session& session, T* out, T* squares) = 0;
   // out = B v, l2 included (not for kEmpiricalFisher). After check(kind).
   virtual void product(Team& team, Curvature kind, const T* v, T* out) noexcept = 0;
   // Outputs move along v: a destination [rows, width] a head. And J'u.

@@ -1,6 +1,8 @@
 // A compiled network's parameters: orders, transposed copies, initial values.
 #include "krylov/network.h"
 
+#include <algorithm>
+
 #include "network/layer.h"
 
 namespace krylov {
@@ -10,13 +12,22 @@ Network<T>::~Network() {}  // here, where Layer is complete
 
 namespace {
 
-// Calls body(public index, arena index) for every element of a tensor.
+// Calls body(public index, arena index) for every element of a tensor, square by square: within one both orders
+// stay in the nearest cache.
 template <Scalar T, class Body>
 void for_elements(const TensorInfo& tensor, const ParameterBlock& block, Body body) noexcept {
-  std::int64_t index = tensor.public_offset;
-  for (std::int64_t o = 0; o < tensor.outputs; ++o) {
-    std::int64_t at = block.offset + ((o / kPanel<T>) * block.rows + tensor.first_row) * kPanel<T> + o % kPanel<T>;
-    for (std::int64_t i = 0; i < tensor.row_count; ++i, ++index, at += kPanel<T>) body(index, at);
+  constexpr std::int64_t side = kPanel<T>;
+  for (std::int64_t o0 = 0; o0 < tensor.outputs; o0 += side) {
+    const std::int64_t lanes = std::min(side, tensor.outputs - o0);
+    const std::int64_t panel = block.offset + ((o0 / side) * block.rows + tensor.first_row) * side;
+    for (std::int64_t i0 = 0; i0 < tensor.row_count; i0 += side) {
+      const std::int64_t rows = std::min(side, tensor.row_count - i0);
+      for (std::int64_t lane = 0; lane < lanes; ++lane) {
+        const std::int64_t index = tensor.public_offset + (o0 + lane) * tensor.row_count + i0;
+        const std::int64_t at = panel + i0 * side + lane;
+        for (std::int64_t i = 0; i < rows; ++i) body(index + i, at + i * side);
+      }
+    }
   }
 }
 

@@ -83,7 +83,8 @@ class ReorderedOperator final : public LinearOperator<T> {
       from_layout->template to_public<T>(span_of(from, from_size), {to, size});
     } else {
       std::fill_n(to, to_layout->arena_size(), T(0));
-      to_layout->template to_arena<T>(span_of(from, from_size), {to, static_cast<std::size_t>(to_layout->arena_size())});
+      to_layout->template to_arena<T>(span_of(from, from_size),
+                                      {to, static_cast<std::size_t>(to_layout->arena_size())});
     }
   }
   const T* enter(const T* x, const VectorLayout<T>& outer, const VectorLayout<T>& inner, AlignedBuffer<T>& buffer) {
@@ -145,8 +146,7 @@ class SumOperator final : public LinearOperator<T> {
       LinearOperator<T>::apply_block(team, v, out, count);
       return;
     }
-    accumulate(team, v, out, rows() * count,
-               [&](LinearOperator<T>& op, T* to) { op.apply_block(team, v, to, count); });
+    accumulate(team, v, out, rows() * count, [&](LinearOperator<T>& op, T* to) { op.apply_block(team, v, to, count); });
   }
 
  private:

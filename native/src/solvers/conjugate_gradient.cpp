@@ -2,8 +2,9 @@
 // a trust region: Steihaug 1983, Nocedal and Wright 2006, algorithm 7.2; the
 // test of relative progress and the iterates that are kept: Martens 2010.
 //   1. Each step lowers q by alpha rho / 2 (in general, where r'p is not rho, by
-//      alpha r'p - alpha^2 p'Bp / 2). The sum of these follows small progress without the cancellation in -(r + b)'x / 2, which starts it
-//      for a warm start, and anew wherever the residual is computed anew.
+//      alpha r'p - alpha^2 p'Bp / 2). The sum of these follows small progress
+//      without the cancellation in -(r + b)'x / 2, which starts it for a warm
+//      start, and anew wherever the residual is computed anew.
 //   2. That iteration takes beta = r'(y - y_previous) / rho (Polak and Ribiere),
 //      since the new residual is not orthogonal to the old one.
 //   3. M-norms of x and p follow by recurrences, M itself is never applied.
@@ -275,8 +276,7 @@ Procedure<SolveResult<T>> conjugate_gradient(Session& session, OperatorPort<T> b
 
 template Procedure<SolveResult<float>> conjugate_gradient(Session&, OperatorPort<float>, const float*, const float*,
                                                           OperatorPort<float>, Options, SolveObserver<float>);
-template Procedure<SolveResult<double>> conjugate_gradient(Session&, OperatorPort<double>, const double*,
-                                                           const double*, OperatorPort<double>, Options,
-                                                           SolveObserver<double>);
+template Procedure<SolveResult<double>> conjugate_gradient(Session&, OperatorPort<double>, const double*, const double*,
+                                                           OperatorPort<double>, Options, SolveObserver<double>);
 
 }  // namespace krylov

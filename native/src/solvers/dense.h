@@ -26,6 +26,7 @@ void tridiagonal_eigen(std::span<const double> diagonal, std::span<const double>
 // c [m, n] = a [m, k] b [k, n]; c = a' b with a [k, m]; c = a b' with b [n, k]. c overlaps neither.
 void multiply(const double* a, const double* b, double* c, std::int64_t m, std::int64_t k, std::int64_t n);
 void multiply_transposed(const double* a, const double* b, double* c, std::int64_t m, std::int64_t k, std::int64_t n);
-void multiply_by_transposed(const double* a, const double* b, double* c, std::int64_t m, std::int64_t k, std::int64_t n);
+void multiply_by_transposed(const double* a, const double* b, double* c, std::int64_t m, std::int64_t k,
+                            std::int64_t n);
 
 }  // namespace krylov

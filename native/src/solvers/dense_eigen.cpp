@@ -186,8 +186,7 @@ void symmetric_eigen(const double* a, std::int64_t n, double* values, double* ve
   sort_ascending(n, d.data(), rows.data(), values, vectors);
 }
 
-void tridiagonal_eigen(std::span<const double> diagonal, std::span<const double> off, double* values,
-                       double* vectors) {
+void tridiagonal_eigen(std::span<const double> diagonal, std::span<const double> off, double* values, double* vectors) {
   const auto n = static_cast<std::int64_t>(diagonal.size());
   if (n == 0) return;
   if (!finite(diagonal.data(), n) || !finite(off.data(), n - 1)) return not_finite(n, values, vectors);

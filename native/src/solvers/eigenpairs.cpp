@@ -215,6 +215,8 @@ template <Scalar T>
 Procedure<EigenpairsResult<T>> eigenpairs(Session& session, OperatorPort<T> b, EigenpairsOptions options,
                                           Probes<T> probes) {
   EigenpairsResult<T> result;
+  // Signs have no part in an eigenvector with some probability, normal vectors with none.
+  probes.kind = ProbeKind::kNormal;
   const RandomVectors<T> random(session, b, probes);
   const std::int64_t dimension = random.dimension(), wanted = std::min(options.count, dimension);
   std::int64_t most = options.subspace > 0 ? options.subspace : std::max(2 * options.count + 20, 4 * options.count);

@@ -119,7 +119,7 @@ Procedure<SolveResult<T>> minres(Session& session, OperatorPort<T> b, const T* r
     const double delta = c * delta_bar + s * alpha;
     const double gamma_bar = s * delta_bar - c * alpha;
     delta_bar = -c * next;
-    const double rayleigh = -c * gamma_bar;  // r'Br / r'r of the residual before this step
+    const double rayleigh = -c * gamma_bar;                       // r'Br / r'r of the residual before this step
     const double image = phi * std::hypot(gamma_bar, delta_bar);  // |Br| of it
     size = std::max(size, std::sqrt(beta * beta + alpha * alpha + next * next));
     const double solved = std::sqrt(std::max(0.0, (first - phi) * (first + phi)));  // |Bx|

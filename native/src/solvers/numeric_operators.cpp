@@ -209,10 +209,10 @@ Status low_rank_operator(std::span<const T> factor, std::span<const double> weig
   return Status::success();
 }
 
-#define KRYLOV_INSTANTIATE(T)                                                                               \
-  template Status dense_operator(std::span<const T>, std::int64_t, std::int64_t, OperatorPointer<T>&);      \
-  template OperatorPointer<T> diagonal_operator(std::span<const T>);                                        \
-  template OperatorPointer<T> scaled_identity(double, std::int64_t, VectorLayout<T>);                       \
+#define KRYLOV_INSTANTIATE(T)                                                                          \
+  template Status dense_operator(std::span<const T>, std::int64_t, std::int64_t, OperatorPointer<T>&); \
+  template OperatorPointer<T> diagonal_operator(std::span<const T>);                                   \
+  template OperatorPointer<T> scaled_identity(double, std::int64_t, VectorLayout<T>);                  \
   template Status low_rank_operator(std::span<const T>, std::span<const double>, std::int64_t, OperatorPointer<T>&);
 KRYLOV_INSTANTIATE(float)
 KRYLOV_INSTANTIATE(double)

@@ -12,6 +12,7 @@ template <Scalar T>
 Procedure<SpectralNormResult<T>> spectral_norm(Session& session, OperatorPort<T> a, SpectralNormOptions options,
                                                Probes<T> probes) {
   SpectralNormResult<T> result;
+  probes.kind = ProbeKind::kNormal;  // signs may be orthogonal to the vector that is wanted
   const RandomVectors<T> random(session, a, probes);
   Vectors<T> in(session, a.columns()), out(session, a.rows());
   result.right = in.make();

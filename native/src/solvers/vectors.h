@@ -45,7 +45,8 @@ class Vectors {
   // out = x + a y, and out . z, in one pass; out may be x or y, z any of the three.
   double add_and_dot(const T* x, double a, const T* y, T* out, const T* z) noexcept;
   // out = a x + b y + c z and sum += d out, in one pass; out may be x, y or z.
-  void combine_and_add(double a, const T* x, double b, const T* y, double c, const T* z, T* out, double d, T* sum) noexcept;
+  void combine_and_add(double a, const T* x, double b, const T* y, double c, const T* z, T* out, double d,
+                       T* sum) noexcept;
   // x += a p, r -= a w, in one pass; returns r . r.
   double step(double a, const T* p, const T* w, T* x, T* r) noexcept;
 

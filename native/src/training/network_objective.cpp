@@ -94,7 +94,7 @@ Procedure<double> NetworkObjective<T>::value(Session& session, const T* x, Sampl
   co_await session.pause();
   NetworkPoint<T>& point = at(samples);
   point.set_parameters(x);
-  co_return point.loss(session.team());
+  co_return co_await point.loss(session);
 }
 
 template <Scalar T>
@@ -102,7 +102,7 @@ Procedure<double> NetworkObjective<T>::gradient(Session& session, const T* x, Sa
   co_await session.pause();
   NetworkPoint<T>& point = at(samples);
   point.set_parameters(x);
-  co_return point.gradient(session.team(), g, squares);
+  co_return co_await point.gradient(session, g, squares);
 }
 
 template <Scalar T>

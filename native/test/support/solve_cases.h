@@ -92,8 +92,8 @@ Numbers numbers(const Range& x) {
 // Row-major, rows by size of x.
 inline Numbers times(const Numbers& matrix, const Numbers& x) {
   Numbers y(matrix.size() / x.size());
-  multiply(matrix.data(), x.data(), y.data(), static_cast<std::int64_t>(y.size()),
-           static_cast<std::int64_t>(x.size()), 1);
+  multiply(matrix.data(), x.data(), y.data(), static_cast<std::int64_t>(y.size()), static_cast<std::int64_t>(x.size()),
+           1);
   return y;
 }
 
