@@ -6,8 +6,10 @@
 
 export type { BatchScaling, BatchScalingOptions } from './curvature/batch-scaling.js'
 export { batchScaling } from './curvature/batch-scaling.js'
+export type { DiagonalKind, DiagonalOptions, SampleOptions } from './curvature/diagonals.js'
 export type { AlignmentDomain, HessianAlignment, HessianAlignmentOptions } from './curvature/hessian-alignment.js'
 export { hessianAlignment } from './curvature/hessian-alignment.js'
+export type { KroneckerFactor } from './curvature/kronecker.js'
 export type { LinearOperator, OperatorTag } from './curvature/linear-operator.js'
 export { matmat, NativeLinearOperator } from './curvature/linear-operator.js'
 export type { ByHead, FloatMatrix, LinearizeOptions, PerSampleOptions } from './curvature/linearize.js'
@@ -32,6 +34,12 @@ export {
   shiftedOperator,
   sumOperator,
 } from './curvature/operators.js'
+export type {
+  DiagonalPreconditionerOptions,
+  KfacPreconditionerOptions,
+  SecantPair,
+} from './curvature/preconditioners.js'
+export { diagonalPreconditioner, kfacPreconditioner, lbfgsPreconditioner } from './curvature/preconditioners.js'
 export type { ProbeDistribution, ProbeOptions, ProbesOption } from './curvature/probes.js'
 export type {
   RadiusOptions,

@@ -299,7 +299,7 @@ const calls: Call[] = [
   },
   { name: 'trainer', args: () => [trainOptions()], call: method(freshModel, 'trainer') },
   { name: 'linearize', args: () => [batch(), tasks(), 0.1, 0], call: method(freshModel, 'linearize') },
-  { name: 'trainer.step', args: () => [batch()], call: method(trainer, 'step') },
+  { name: 'trainer.step', args: () => [batch(), null], call: method(trainer, 'step') },
   { name: 'trainer.setState', args: () => [trainer().state()], call: method(trainer, 'setState') },
   { name: 'point.outputs', args: () => [1], call: method(point, 'outputs') },
   { name: 'point.gradient', args: () => [new Float32Array(size)], call: method(point, 'gradient') },

@@ -142,6 +142,23 @@ describe('a point', () => {
   })
 })
 
+test('a workspace smaller than the batch', () => {
+  const whole = linearize(model, batch, loss, { l2: 0.01 })
+  for (const batchSize of [1, 3, 100]) {
+    const point = linearize(model, batch, loss, { l2: 0.01, batchSize })
+    expect(point.loss).toBe(whole.loss)
+    expect(point.outputs).toEqual(whole.outputs)
+    expect(point.jvp(direction)).toEqual(whole.jvp(direction))
+    expect(point.perSampleGradients({ first: 2, count: 4 })).toEqual(whole.perSampleGradients({ first: 2, count: 4 }))
+    expectRelative(point.gradient(), whole.gradient(), 1e-12)
+    for (const kind of ['hessian', 'ggn', 'fisher', 'empiricalFisher'] as const) {
+      expectRelative(point[kind]().matvec(direction), whole[kind]().matvec(direction), 1e-12)
+    }
+  }
+  expectError(() => linearize(model, batch, loss, { batchSize: 0 }), 'ERR_OPTION', 'batchSize', '0')
+  expectError(() => linearize(model, batch, loss, { batchSise: 4 } as never), 'ERR_OPTION', "did you mean 'batchSize'")
+})
+
 test('both reductions', () => {
   const mean = linearize(model, batch, loss)
   const sum = linearize(model, batch, softmaxCrossEntropy({ labelSmoothing: 0.1, reduction: 'sum' }))

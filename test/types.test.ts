@@ -56,6 +56,36 @@ const programs: [string, string, RegExp?][] = [
   ['a point', 'const g: Float64Array = k.linearize(wide, data, loss).gradient()'],
   ['outputs of a point by head', 'k.linearize(heads, headData, headLoss).jvp(heads.parameters).a.data'],
   [
+    'operators',
+    "const g: k.NativeLinearOperator<'float64'> = k.linearize(wide, data, loss).ggn(); const p: Float64Array = g.matvec(Float64Array.of(1))",
+  ],
+  ['vectors of the other dtype', 'k.linearize(wide, data, loss).ggn().matvec(Float32Array.of(1))', /Float32Array/],
+  [
+    'a solver keeps the dtype',
+    'const { solution } = await k.conjugateGradient(k.damped(k.linearize(wide, data, loss).ggn(), 1), Float64Array.of(1)); const x: Float64Array = solution',
+  ],
+  [
+    'an operator of your own',
+    "k.minresSync({ shape: [1, 1], dtype: 'float64', matvec: (v) => v.map((x) => 2 * x) }, Float64Array.of(1))",
+  ],
+  [
+    'functions that fill or return',
+    "k.functionOperator({ size: 1, matvec: (v, out) => { out[0] = v[0] ?? 0 } }); k.functionOperator({ size: 1, dtype: 'float64', matvec: (v) => v })",
+  ],
+  ['a function that returns something else', 'k.functionOperator({ size: 1, matvec: () => 3 })', /number/],
+  [
+    'a right-hand side of the other dtype',
+    'k.lanczos(k.linearize(wide, data, loss).ggn(), Float32Array.of(1))',
+    /Float32Array/,
+  ],
+  [
+    'a preconditioner of the other dtype',
+    "k.conjugateGradient(k.identityOperator(1), Float32Array.of(1), { preconditioner: k.identityOperator(1, { dtype: 'float64' }) })",
+    /float64/,
+  ],
+  ['an unknown tag', "k.denseOperator([[1]], { tags: ['definite'] })", /definite/],
+  ['steihaug wants a radius', 'k.steihaug(k.identityOperator(1), Float32Array.of(1), {})', /radius/],
+  [
     'loading',
     "const { model: m, state } = await k.loadCheckpoint('x'); if (state) k.train(m, data, { loss, resume: state })",
   ],

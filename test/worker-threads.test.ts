@@ -70,15 +70,18 @@ describe('workers', () => {
     }
   })
 
-  test.each(['endless', 'crowd', 'trainer'])('are terminated at any moment: %s', async (scenario) => {
-    for (let round = 0; round < 10; round++) {
-      const worker = start(scenario)
-      await nextMessage(worker)
-      await sleep(round * 3)
-      expect(await worker.terminate()).toBe(1)
-    }
-    expect(await trainHere()).toHaveLength(new (addon().Model)(spec, 'float32', 1).parameterCount)
-  })
+  test.each(['endless', 'crowd', 'trainer', 'solve', 'solveSync'])(
+    'are terminated at any moment: %s',
+    async (scenario) => {
+      for (let round = 0; round < 10; round++) {
+        const worker = start(scenario)
+        await nextMessage(worker)
+        await sleep(round * 3)
+        expect(await worker.terminate()).toBe(1)
+      }
+      expect(await trainHere()).toHaveLength(new (addon().Model)(spec, 'float32', 1).parameterCount)
+    },
+  )
 
   test('are terminated before they begin', async () => {
     for (let delay = 0; delay < 60; delay += 6) {

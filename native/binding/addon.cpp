@@ -2,6 +2,7 @@
 #include "computation.h"
 #include "dataset.h"
 #include "environment.h"
+#include "estimates.h"
 #include "minimizer.h"
 #include "model.h"
 #include "operator.h"
@@ -70,6 +71,12 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
     add_function<&make_sum_operator>(exports, "sumOperator");
     add_function<&make_low_rank_operator>(exports, "lowRankOperator");
     add_function<&make_block_diagonal_operator>(exports, "blockDiagonalOperator");
+    add_function<&make_diagonal_inverse>(exports, "diagonalInverse");
+    add_function<&make_lbfgs_inverse>(exports, "lbfgsInverse");
+    add_function<&make_kronecker_inverse>(exports, "kroneckerInverse");
+    add_function<&make_sampled_fisher>(exports, "sampledFisher");
+    add_function<&curvature_diagonal_of>(exports, "curvatureDiagonal");
+    add_function<&kronecker_factors_of>(exports, "kroneckerFactors");
     add_function<&combine_vectors>(exports, "combine");
     add_function<&start_conjugate_gradient>(exports, "conjugateGradient");
     add_function<&start_minres>(exports, "minres");

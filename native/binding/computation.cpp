@@ -26,7 +26,8 @@ Napi::Value SessionCore::outcome(Napi::Env env) {
         object.Set("source", request.source);
         object.Set("input", request.input == nullptr
                                 ? env.Null()
-                                : write_vector<T>(env, layout, static_cast<const T*>(request.input), request.input_size));
+                                : write_vector<T>(env, layout, static_cast<const T*>(request.input),
+                                                  request.input_size));
         const std::int64_t length = request.output == nullptr ? 0 : public_size(layout, request.output_size);
         object.Set("outputLength", static_cast<double>(length));
         object.Set("numbers", number_array(env, request.numbers));

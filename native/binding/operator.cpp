@@ -32,8 +32,12 @@ void products(LinearOperator<T>& op, Side side, std::span<const T> from, std::sp
   const VectorLayout<T> out_layout = plain ? op.output_layout() : op.layout();
   const auto in_length = static_cast<std::size_t>(public_size(in_layout, in_size));
   const auto out_length = static_cast<std::size_t>(public_size(out_layout, out_size));
-  // Kept by the thread for the next product: fresh memory of this size would take longer than the vectors' orders.
-  static thread_local AlignedBuffer<T> in, out;
+  // Kept by the thread for its next product: fresh memory of this size would take longer than the vectors' orders.
+  // Not for many vectors at once, which need not come again.
+  static thread_local AlignedBuffer<T> kept_in, kept_out;
+  AlignedBuffer<T> many_in, many_out;
+  AlignedBuffer<T>& in = count == 1 ? kept_in : many_in;
+  AlignedBuffer<T>& out = count == 1 ? kept_out : many_out;
   const auto room = [](AlignedBuffer<T>& buffer, std::int64_t size) {
     if (buffer.size() < static_cast<std::size_t>(size)) buffer = AlignedBuffer<T>(static_cast<std::size_t>(size));
   };
@@ -216,7 +220,8 @@ Napi::Value with_parts(const Napi::Value& value, Body&& body) {
 Napi::Value make_dense_operator(const Napi::CallbackInfo& info) {
   return with_scalar(info[0], "matrix", [&]<class T>(T) {
     constexpr std::int64_t kMostRows = std::int64_t(1) << 26;
-    const std::int64_t rows = integer(info[1], "rows", 1, kMostRows), columns = integer(info[2], "columns", 1, kMostRows);
+    const std::int64_t rows = integer(info[1], "rows", 1, kMostRows);
+    const std::int64_t columns = integer(info[2], "columns", 1, kMostRows);
     OperatorPointer<T> op;
     check(krylov::dense_operator<T>(typed<T>(info[0], "matrix", rows * columns), rows, columns, op));
     return NativeOperator::create(info.Env(), std::move(op));

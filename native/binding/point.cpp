@@ -57,8 +57,13 @@ NativePoint::NativePoint(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   });
 }
 
-void NativePoint::check_usable() const {
-  if (disposed_) fail(ErrorCode::kState, "point", "a point in use", "a disposed one");
+const NativePoint::Content& NativePoint::get(std::string_view argument) const {
+  if (disposed_) fail(ErrorCode::kState, argument, "a point in use", "a disposed one");
+  return point_;
+}
+
+void NativePoint::measure() {
+  if (!disposed_) memory_.set(std::visit([](auto& point) { return point->bytes(); }, point_));
 }
 
 template <class Body>

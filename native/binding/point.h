@@ -21,6 +21,11 @@ class NativePoint final : public Napi::ObjectWrap<NativePoint> {
 
   explicit NativePoint(const Napi::CallbackInfo& info);
 
+  // The point, when it is in use.
+  const Content& get(std::string_view argument) const;
+  // After calls that may have taken memory; nothing where it has been disposed meanwhile.
+  void measure();
+
  private:
   Napi::Value loss(const Napi::CallbackInfo& info);
   Napi::Value head_losses(const Napi::CallbackInfo& info);
@@ -37,7 +42,7 @@ class NativePoint final : public Napi::ObjectWrap<NativePoint> {
   void curvature_norms(const Napi::CallbackInfo& info);
   void dispose(const Napi::CallbackInfo& info);
 
-  void check_usable() const;
+  void check_usable() const { get("point"); }
   // Calls body(Linearization<T>&) of a point in use.
   template <class Body>
   decltype(auto) visit(Body&& body);

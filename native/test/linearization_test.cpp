@@ -385,7 +385,8 @@ TEST_CASE_TEMPLATE("a large batch on the team gives what its samples give alone"
   }
   Comparison comparison;
   for (std::size_t i = 0; i < count; ++i) {
-    comparison.within(0, std::int64_t(i), double(g[i]), mean[i] + 0.01 * w[i], test::gamma<T>(kLarge) * (size[i] + 1e-2));
+    comparison.within(0, std::int64_t(i), double(g[i]), mean[i] + 0.01 * w[i],
+                      test::gamma<T>(kLarge) * (size[i] + 1e-2));
   }
   comparison.check("mean");
   for (const std::int64_t r : {std::int64_t(0), std::int64_t(249), std::int64_t(256), kLarge - 1}) {

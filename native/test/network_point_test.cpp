@@ -150,6 +150,29 @@ TEST_CASE("rows beyond the workspace go through in parts") {
   }
 }
 
+// Sums go over several segments of the rows.
+TEST_CASE("many rows in the workspace") {
+  const std::vector<SpecCase> specs = spec_cases();
+  std::size_t turn = 0;
+  for (const SpecCase& spec_case : specs) {
+    if (spec_case.name != "normalised" && spec_case.name != "heads" && spec_case.name != "width 17") continue;
+    const PointProblem problem = point_problem(spec_case, ++turn, 1300);
+    CAPTURE(problem.name);
+    const PointTwin twin(problem);
+    PointRun<double> run(problem, 1300), parts(problem, 700);
+    const Values v = random_values(twin.size(), 55);
+    const Values& at = problem.parameters;
+    Values squares;
+    check_close("gradient", run.gradient(&squares), twin.gradient(at), 1e-10);
+    check_close("squares", squares, twin.squares(at), 1e-10);
+    check_close("Gauss-Newton", run.product(Curvature::kGaussNewton, v), twin.gauss_newton(at, v), 1e-10);
+    for (const Curvature kind : kKinds) {
+      check_close("parts", parts.product(kind, v), run.product(kind, v), 1e-12);
+    }
+  }
+  CHECK(turn == 3);
+}
+
 // Wide enough for three threads; a part of the rows as well as all of them in the workspace.
 TEST_CASE_TEMPLATE("the same bits on any number of threads", T, float, double) {
   for (const TaskCase& task : task_cases()) {

@@ -2,11 +2,16 @@ import type { TypedArrayInput, TypedArrayOf } from '../internal/arrays.js'
 import { floatArray, floatInput, floatOutput, isFloatArray } from '../internal/arrays.js'
 import { dtypeError, rendered, shapeError } from '../internal/errors.js'
 import type { DType, NativePoint } from '../internal/native.js'
+import { addon } from '../internal/native.js'
 import { checkKnownKeys, integerInRange, joinPath, numberInRange } from '../internal/validate.js'
 import type { AnyModel, Model, OutputInfo } from '../model/model.js'
 import { handleOf } from '../model/model.js'
 import type { HeadLosses, TrainingData } from '../training/tasks.js'
 import { resolveTasks, toNativeDataset, toNativeTasks } from '../training/tasks.js'
+import type { DiagonalKind, DiagonalOptions, SampleOptions } from './diagonals.js'
+import { diagonalInput, drawsInput } from './diagonals.js'
+import type { KroneckerFactor } from './kronecker.js'
+import { kroneckerFactorsOf } from './kronecker.js'
 import { NativeLinearOperator } from './linear-operator.js'
 
 export type LinearizeOptions = {
@@ -55,6 +60,11 @@ export class LinearizedPoint<D extends DType = DType, H extends string = never> 
     this.sampleCount = rows
     this.parameterCount = model.parameterCount
     this.#outputs = model.outputs
+  }
+
+  /** @internal The native point within; undefined for any other value. */
+  static handleOf(value: unknown): NativePoint | undefined {
+    return typeof value === 'object' && value !== null && #handle in value ? value.#handle : undefined
   }
 
   /** Loss of the batch, l2 included. */
@@ -176,13 +186,16 @@ export class LinearizedPoint<D extends DType = DType, H extends string = never> 
   }
 
   /**
-   * The Fisher matrix of the model's own distribution, its expectation taken exactly, scaled to equal `ggn()`; l2
-   * included.
+   * The Fisher matrix of the model's own distribution, scaled to equal `ggn()`; l2 included. Its expectation is exact, or
+   * a mean over labels drawn from the model: by the first product, once and for all.
    *
+   * @param options `{ samples, seed }`: labels drawn for each sample of the batch; default exact
    * @throws KrylovError ERR_OPTION for a loss that is no negative log-likelihood
    */
-  fisher(): NativeLinearOperator<D> {
-    return new NativeLinearOperator<D>(this.#handle.operator('fisher'), ['symmetric', 'positiveSemidefinite'])
+  fisher(options?: SampleOptions): NativeLinearOperator<D> {
+    const { samples, seed } = drawsInput(options, 'fisher')
+    const handle = samples === 0 ? this.#handle.operator('fisher') : addon().sampledFisher(this.#handle, samples, seed)
+    return new NativeLinearOperator<D>(handle, ['symmetric', 'positiveSemidefinite'])
   }
 
   /** The mean of gᵢgᵢᵀ over the samples, with the given labels: no Fisher matrix of the model; without l2. */
@@ -193,6 +206,41 @@ export class LinearizedPoint<D extends DType = DType, H extends string = never> 
   /** J of the outputs by the parameters, [N·K of all heads, P]: the outputs [N, K] of each head, head after head. */
   jacobian(): NativeLinearOperator<D> {
     return new NativeLinearOperator<D>(this.#handle.operator('jacobian'), [])
+  }
+
+  /**
+   * A diagonal (P) of curvature, in public order; l2 is not part of it.
+   *
+   * - `'ggn'`: of the Gauss-Newton matrix, exact, by a backward pass for each output
+   * - `'sampledGgn'`: an unbiased estimate of it by a backward pass for each draw of random signs
+   * - `'empiricalFisher'`: mean of the squared per-sample gradients
+   * - `'beckerLeCun'`: layer by layer without off-diagonal terms; near the Hessian's, and not always positive
+   * - `'gaussNewtonLeCun'`: the same without second derivatives of activations: never negative
+   *
+   * @param options `{ samples, seed }` of `'sampledGgn'`: default 1 draw, seed 0
+   * @throws KrylovError ERR_OPTION for a loss without second derivatives, except `'empiricalFisher'`; for the last two also
+   *   for a network with layerNorm
+   *
+   * Dangel, Kunstner & Hennig 2020 (arXiv 1912.10985); Becker & LeCun 1988; LeCun, Bottou, Orr & Müller 1998.
+   */
+  diagonal(kind: DiagonalKind, options: DiagonalOptions = {}, out?: TypedArrayOf<D>): TypedArrayOf<D> {
+    const { kind: known, samples, seed } = diagonalInput(kind, options)
+    const result = floatOutput(out, 'out', this.dtype, this.parameterCount)
+    addon().curvatureDiagonal(this.#handle, known, samples, seed, result)
+    return result
+  }
+
+  /**
+   * The Kronecker factors of each dense layer's Gauss-Newton block, in the order of the parameters.
+   *
+   * @param options `{ samples, seed }`: labels drawn for each sample of the batch; default the exact expectation, by a
+   *   backward pass for each output
+   * @throws KrylovError ERR_OPTION for a loss without second derivatives
+   *
+   * Martens & Grosse 2015 (arXiv 1503.05671).
+   */
+  kroneckerFactors(options?: SampleOptions): readonly KroneckerFactor[] {
+    return kroneckerFactorsOf(this.#handle, drawsInput(options, 'kroneckerFactors'))
   }
 
   #cotangent(u: unknown, { name, width }: OutputInfo): TypedArrayOf<D> {

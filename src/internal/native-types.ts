@@ -1,3 +1,4 @@
+import type { NativeEstimates } from './native-estimates-types.js'
 import type { NativeSpectra } from './native-spectra-types.js'
 
 /**
@@ -395,7 +396,7 @@ export type NativeSystemInfo = {
   openmp: string
   compiler: string
 }
-export interface NativeAddon extends NativeSpectra {
+export interface NativeAddon extends NativeSpectra, NativeEstimates {
   systemInfo(): NativeSystemInfo
   /** Errors of the addon become instances of this class, made as new errorClass(code, message, details). */
   setErrorClass(errorClass: new (code: string, message: string, details: Record<string, unknown>) => Error): void

@@ -14,7 +14,7 @@ export type StochasticLbfgsOptions = {
   readonly pairs?: 'sameBatch' | 'hessian' | 'ggn'
   /** Updates from one pair to the next; default 1 for `sameBatch`, otherwise 10. */
   readonly every?: number
-  /** λ: y gains λs; default 0. */
+  /** λ: y gains λs; default 1e-2, 0 leaves the pairs as they are. */
   readonly regularisation?: number | ScheduleOption
 }
 export type StochasticLbfgs = Filled<StochasticLbfgsOptions> & { readonly kind: 'stochasticLbfgs' }
@@ -25,7 +25,7 @@ function table(every: number) {
     history: count(10),
     pairs: word('sameBatch', ['sameBatch', 'hessian', 'ggn']),
     every: count(every),
-    regularisation: numeric(0, { min: 0 }),
+    regularisation: numeric(1e-2, { min: 0 }),
   }
 }
 const options = table(1)

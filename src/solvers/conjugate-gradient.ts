@@ -219,7 +219,7 @@ function resultOf<D extends DType>(native: NativeSolveResult, stores: boolean): 
 export async function conjugateGradient<D extends DType>(
   operator: LinearOperator<D>,
   rhs: TypedArrayInput<D>,
-  options: ConjugateGradientOptions<D> = {},
+  options: ConjugateGradientOptions<NoInfer<D>> = {},
 ): Promise<ConjugateGradientResult<D>> {
   return resultOf<D>(await run(start(operator, rhs, options)), options.storeIterates !== undefined)
 }
@@ -228,7 +228,7 @@ export async function conjugateGradient<D extends DType>(
 export function conjugateGradientSync<D extends DType>(
   operator: LinearOperator<D>,
   rhs: TypedArrayInput<D>,
-  options: ConjugateGradientOptions<D> = {},
+  options: ConjugateGradientOptions<NoInfer<D>> = {},
 ): ConjugateGradientResult<D> {
   return resultOf<D>(runSync(start(operator, rhs, options)), options.storeIterates !== undefined)
 }

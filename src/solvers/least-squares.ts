@@ -82,7 +82,7 @@ function resultOf<D extends DType>(native: NativeSolveResult): SolveResult<D> {
 export async function leastSquares<D extends DType>(
   operator: LinearOperator<D>,
   rhs: TypedArrayInput<D>,
-  options: LeastSquaresOptions<D> = {},
+  options: LeastSquaresOptions<NoInfer<D>> = {},
 ): Promise<SolveResult<D>> {
   return resultOf<D>(await run(start(operator, rhs, options)))
 }
@@ -91,7 +91,7 @@ export async function leastSquares<D extends DType>(
 export function leastSquaresSync<D extends DType>(
   operator: LinearOperator<D>,
   rhs: TypedArrayInput<D>,
-  options: LeastSquaresOptions<D> = {},
+  options: LeastSquaresOptions<NoInfer<D>> = {},
 ): SolveResult<D> {
   return resultOf<D>(runSync(start(operator, rhs, options)))
 }

@@ -118,7 +118,7 @@ function resultOf<D extends DType>(native: NativeSolveResult): MinresResult<D> {
 export async function minres<D extends DType>(
   operator: LinearOperator<D>,
   rhs: TypedArrayInput<D>,
-  options: MinresOptions<D> = {},
+  options: MinresOptions<NoInfer<D>> = {},
 ): Promise<MinresResult<D>> {
   return resultOf<D>(await run(start(operator, rhs, options)))
 }
@@ -127,7 +127,7 @@ export async function minres<D extends DType>(
 export function minresSync<D extends DType>(
   operator: LinearOperator<D>,
   rhs: TypedArrayInput<D>,
-  options: MinresOptions<D> = {},
+  options: MinresOptions<NoInfer<D>> = {},
 ): MinresResult<D> {
   return resultOf<D>(runSync(start(operator, rhs, options)))
 }

@@ -115,7 +115,7 @@ function resultOf<D extends DType>(result: ConjugateGradientResult<D>): Steihaug
 export async function steihaug<D extends DType>(
   operator: LinearOperator<D>,
   gradient: TypedArrayInput<D>,
-  options: SteihaugOptions<D>,
+  options: SteihaugOptions<NoInfer<D>>,
 ): Promise<SteihaugResult<D>> {
   const [rhs, settings] = prepare(operator, gradient, options)
   return resultOf(await conjugateGradient(operator, rhs, settings))
@@ -125,7 +125,7 @@ export async function steihaug<D extends DType>(
 export function steihaugSync<D extends DType>(
   operator: LinearOperator<D>,
   gradient: TypedArrayInput<D>,
-  options: SteihaugOptions<D>,
+  options: SteihaugOptions<NoInfer<D>>,
 ): SteihaugResult<D> {
   const [rhs, settings] = prepare(operator, gradient, options)
   return resultOf(conjugateGradientSync(operator, rhs, settings))

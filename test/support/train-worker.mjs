@@ -82,12 +82,48 @@ const scenarios = {
     })
   },
 
+  /** Solvers on the compute thread that will not end soon, one of which asks this thread for products. */
+  solve() {
+    const size = 600
+    const values = Float64Array.from({ length: size * size }, (_, k) => Math.sin((k % size) * Math.floor(k / size)))
+    const rhs = new Float64Array(size).fill(1)
+    const lanczos = { steps: size, keepBasis: true, reorthogonalise: true }
+    const matrix = native.denseOperator(values, size, size)
+    const again = async (operator) => {
+      const computation = native.lanczos(operator, rhs, lanczos)
+      for (let request = await computation.advanceAsync(); request !== null; request = await computation.advanceAsync()) {
+        const output = new Float64Array(size)
+        matrix.matvec(request.input, output)
+        computation.answer(output, 0)
+      }
+      again(operator)
+    }
+    again(matrix)
+    again(native.sumOperator([matrix, matrix], Float64Array.of(1, 2), 0.5))
+    again({ rows: size, columns: size, source: 0, transposedSource: -1 })
+    report({ type: 'epoch' })
+  },
+
+  /** A synchronous solver, interrupted anywhere. */
+  solveSync() {
+    const size = 300
+    const values = Float64Array.from({ length: size * size }, (_, k) => Math.sin((k % size) * Math.floor(k / size)))
+    const matrix = native.denseOperator(values, size, size)
+    report({ type: 'epoch' })
+    while (true) {
+      const options = { steps: size, keepBasis: false, reorthogonalise: true }
+      const computation = native.lanczos(matrix, new Float64Array(size).fill(1), options)
+      computation.advance()
+      computation.result()
+    }
+  },
+
   /** A synchronous caller, interrupted anywhere. */
   trainer() {
     const trainer = create(1).trainer({ ...options, threads: 2 })
     const dataset = new native.Dataset(data)
     report({ type: 'epoch' })
-    while (true) trainer.step(dataset)
+    while (true) trainer.step(dataset, null)
   },
 }
 scenarios[scenario]()

@@ -43,6 +43,9 @@ class Linearization {
   virtual const Network<T>& network() const noexcept = 0;
   // The same point for operators, which live as long as they like.
   virtual const std::shared_ptr<NetworkPoint<T>>& point() const noexcept = 0;
+  virtual VectorLayout<T> layout() const noexcept = 0;  // of its operators: its own network
+  virtual int threads() const noexcept = 0;             // that pay off for one product
+  virtual double l2() const noexcept = 0;
   virtual std::int64_t rows() const noexcept = 0;
   virtual std::int64_t bytes() const noexcept = 0;  // taken by now
   virtual double loss() const noexcept = 0;         // reduced, with l2's term

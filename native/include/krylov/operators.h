@@ -31,6 +31,19 @@ Status dense_operator(std::span<const T> matrix, std::int64_t rows, std::int64_t
 template <Scalar T>
 OperatorPointer<T> diagonal_operator(std::span<const T> diagonal);
 
+// diag((d + damping)^-exponent); an error that tells the element where d + damping is not above 0.
+template <Scalar T>
+Status diagonal_inverse(std::span<const T> diagonal, double damping, double exponent, OperatorPointer<T>& out);
+
+// The inverse that pairs y = B s of a positive definite B imply (Nocedal 1980): symmetric positive definite. Oldest pair
+// first, copied; all of one length. An error that tells the pair where s'y is not above 0.
+template <Scalar T>
+struct SecantPair {
+  std::span<const T> s, y;
+};
+template <Scalar T>
+Status lbfgs_inverse(std::span<const SecantPair<T>> pairs, OperatorPointer<T>& out);
+
 // factor * I on vectors of `layout`; size counts elements as stored.
 template <Scalar T>
 OperatorPointer<T> scaled_identity(double factor, std::int64_t size, VectorLayout<T> layout);

@@ -32,6 +32,9 @@ class PointInPublicOrder final : public Linearization<T> {
 
   const Network<T>& network() const noexcept override { return *point_->network(); }
   const std::shared_ptr<NetworkPoint<T>>& point() const noexcept override { return point_; }
+  VectorLayout<T> layout() const noexcept override { return point_->network(); }
+  int threads() const noexcept override { return point_->threads(); }
+  double l2() const noexcept override { return point_->l2(); }
   std::int64_t rows() const noexcept override { return point_->rows(); }
   std::int64_t bytes() const noexcept override {
     return point_->bytes() + static_cast<std::int64_t>(arena_.bytes() + sample_losses_.size() * sizeof(double));

@@ -336,9 +336,8 @@ class Point final : public NetworkPoint<T> {
     for (std::int64_t first = std::min(tiles * thread / threads * kRowGrain, all); first < end;
          first += PointTask<T>::kBlockRows) {
       const std::int64_t count = std::min(PointTask<T>::kBlockRows, end - first);
-      if (walk.parts > 1 && (part_.start + first + count <= walk.needs.first || part_.start + first >= walk.needs.last)) {
-        continue;
-      }
+      const std::int64_t at = part_.start + first;
+      if (walk.parts > 1 && (at + count <= walk.needs.first || at >= walk.needs.last)) continue;
       if (round == 0) raise(walk.needs.level, first, count);
       walk.task.rows(part_, round, first, count);
     }
@@ -354,8 +353,8 @@ class Point final : public NetworkPoint<T> {
     const bool deltas = level >= PointLevel::kDeltas;
     batch_.evaluate(pass, deltas ? part_.deltas : Deltas::kNone, first, count);
     for (std::size_t h = 0; h < losses_.size(); ++h) {
-      const auto from = batch_.sample_losses(h).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
-      std::copy(from.begin(), from.end(), losses_[h].begin() + part_.start + first);
+      const double* from = batch_.sample_losses(h).data() + first;
+      std::copy(from, from + count, losses_[h].data() + part_.start + first);
     }
     if (!deltas) return;
     if (level >= PointLevel::kCurves) pass.curves = &curves_;

@@ -137,7 +137,8 @@ class OutputsTask final : public PointTask<T> {
 template <Scalar T>
 class PerSampleTask final : public PointTask<T> {
  public:
-  PerSampleTask(std::int64_t first_row, std::int64_t count, T* out) : first_(first_row), last_(first_row + count), out_(out) {}
+  PerSampleTask(std::int64_t first_row, std::int64_t count, T* out)
+      : first_(first_row), last_(first_row + count), out_(out) {}
   PointNeeds<T> needs() const noexcept override {
     return {.level = PointLevel::kDeltas, .per_sample = true, .first = first_, .last = last_};
   }

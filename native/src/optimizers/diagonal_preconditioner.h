@@ -63,7 +63,7 @@ OperatorPort<T> DiagonalPreconditioner::make(Session& session, Objective<T>& obj
   const double exponent = schedule_value(exponent_, update);
   for (T& d : diagonal.span()) {
     const double m = std::pow(std::fmax(static_cast<double>(d), least) + shift, exponent);
-    // Where it is zero nothing ever moves the parameter, and the vectors that M^-1 meets are zero too: any factor serves.
+    // Where it is zero nothing moves the parameter, and the vectors that M^-1 meets are zero too: any factor serves.
     d = m > 0 ? static_cast<T>(1 / m) : T(1);
   }
   return OperatorPort<T>(diagonal_operator<T>(diagonal.span()));

@@ -39,7 +39,8 @@ template <Scalar T>
 class KrylovSubspaceDescent final : public Minimizer<T> {
  public:
   KrylovSubspaceDescent(RuleOptions& o, std::int64_t size)
-      : size_(size), subspace_(o.number("subspaceSize")), floor_(o.number("preconditioner.floor")), eigenvalue_floor_(o.number("eigenvalueFloor")),
+      : size_(size), subspace_(o.number("subspaceSize")), floor_(o.number("preconditioner.floor")),
+        eigenvalue_floor_(o.number("eigenvalueFloor")),
         max_evaluations_(o.number("search.maxEvaluations")), tolerance_(o.number("search.tolerance")),
         gradient_tolerance_(o.number("gradientTolerance")),
         preconditioner_(o), curvature_(curvature_option(o, kCurvatures)) {}

@@ -14,7 +14,7 @@
 //   history         10          >= 1
 //   pairs           sameBatch   sameBatch | hessian | ggn
 //   every           1 for sameBatch, 10 otherwise    >= 1
-//   regularisation  1e-2 for sameBatch, 0 otherwise  >= 0     lambda of oLBFGS, on the scale of the curvature
+//   regularisation  1e-2 >= 0     lambda of oLBFGS, on the scale of the curvature
 #include <cmath>
 #include <limits>
 #include <utility>

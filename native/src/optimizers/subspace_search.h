@@ -25,7 +25,7 @@ struct SubspaceSearchResult {
 };
 
 // Over a in R^count: f(x + P' W' a), P = `rows` [count, size], W = `directions` [count, count]. Starts at a = 0 with
-// the identity as inverse Hessian. `gradient`, where not null, is the gradient at x on the samples, and `value` f there.
+// the identity as inverse Hessian. `gradient`, where not null, is that at x on the samples, and `value` f there.
 template <Scalar T>
 Procedure<SubspaceSearchResult<T>> subspace_search(Session& session, Objective<T>& objective, const T* x, const T* rows,
                                                    std::int64_t count, const double* directions, const T* gradient,

@@ -26,6 +26,9 @@ namespace {
 template <Scalar T>
 constexpr double kClosed = sizeof(T) == 4 ? 1e-6 : 1e-12;
 
+// As small as this it tells, in either type, that all there is of the start vector has been seen.
+constexpr double kNearlyClosed = 1e-4;
+
 // Columns of all rows of the basis that are mixed at a time, in the cache.
 constexpr std::int64_t kColumns = 256;
 
@@ -41,8 +44,6 @@ class Subspace {
   Vectors<T>& vectors() noexcept { return vectors_; }
   std::int64_t count() const noexcept { return count_; }
   T* row(std::int64_t i) noexcept { return basis_.data() + i * vectors_.size(); }
-  double coupling() const noexcept { return coupling_; }
-  double largest() const noexcept { return largest_; }
 
   // Row `count` is made orthogonal to the rows before it; returns its norm, and its component along row count - 1 as
   // it was.
@@ -74,7 +75,7 @@ class Subspace {
   }
 
   // Takes in the product of the last row, which stands in the row after it. False where it is not finite.
-  bool extend(const RandomVectors<T>& random, std::int64_t& draw, bool& closed) noexcept {
+  bool extend(const RandomVectors<T>& random, std::int64_t& draw) noexcept {
     const std::int64_t j = count_;
     double alpha = 0;
     const double beta = orthogonalise(j + 1, alpha);
@@ -83,8 +84,8 @@ class Subspace {
     largest_ = std::max({largest_, std::abs(alpha), beta});
     ++count_;
     coupling_ = beta;
-    closed = count_ == random.dimension() || beta <= kClosed<T> * largest_;
-    if (closed) {
+    couplings_.clear();
+    if (count_ == random.dimension() || beta <= kClosed<T> * largest_) {
       coupling_ = 0;
       if (count_ < random.dimension() && fill(random, draw, count_)) {
         if (count_ < most_) entry(count_, j) = 0;
@@ -97,6 +98,8 @@ class Subspace {
     }
     return true;
   }
+  // After extend(): true where the new direction is within `share` of the operator's scale.
+  bool is_closed(double share) const noexcept { return coupling_ <= share * largest_; }
   // True where the basis spans all that there is.
   bool complete() const noexcept { return complete_; }
 
@@ -125,7 +128,16 @@ class Subspace {
   }
   double value(std::int64_t i) const noexcept { return values_[static_cast<std::size_t>(i)]; }
   double residual(std::int64_t i) const noexcept {
-    return std::abs(coupling_ * rotation_[static_cast<std::size_t>(i * count_ + count_ - 1)]);
+    const double* const s = rotation_.data() + i * count_;
+    if (couplings_.empty()) return std::abs(coupling_ * s[count_ - 1]);
+    double sum = 0;
+    for (std::size_t k = 0; k < couplings_.size(); ++k) sum += couplings_[k] * s[k];
+    return std::abs(sum);
+  }
+  bool is_found(std::span<const std::int64_t> order, std::int64_t wanted, double tolerance) const noexcept {
+    return count_ >= wanted && std::all_of(order.begin(), order.begin() + wanted, [&](std::int64_t i) {
+      return residual(i) <= tolerance * largest_;
+    });
   }
 
   // out[i] = Ritz vector chosen[i]; out may be the basis itself.
@@ -134,17 +146,18 @@ class Subspace {
   // Keeps the chosen Ritz vectors and the next direction, and forgets the rest.
   void restart(std::span<const std::int64_t> chosen) {
     const auto kept = static_cast<std::int64_t>(chosen.size());
-    std::vector<double> values, couplings;
+    std::vector<double> values;
+    couplings_.clear();
     for (const std::int64_t i : chosen) {
       values.push_back(value(i));
-      couplings.push_back(coupling_ * rotation_[static_cast<std::size_t>(i * count_ + count_ - 1)]);
+      couplings_.push_back(coupling_ * rotation_[static_cast<std::size_t>(i * count_ + count_ - 1)]);
     }
     combine(chosen, basis_.data());
     vectors_.copy(row(count_), row(kept));
     std::fill(projected_.begin(), projected_.end(), 0.0);
     for (std::int64_t i = 0; i < kept; ++i) {
       entry(i, i) = values[static_cast<std::size_t>(i)];
-      entry(kept, i) = couplings[static_cast<std::size_t>(i)];
+      entry(kept, i) = couplings_[static_cast<std::size_t>(i)];
     }
     count_ = kept;
   }
@@ -161,7 +174,8 @@ class Subspace {
   std::vector<double> projected_, coefficients_;  // lower triangle [most, most]
   std::vector<double> values_, rotation_;         // rotation_[i] in terms of the basis
   std::int64_t count_ = 0;
-  double coupling_ = 0, largest_ = 0;
+  double coupling_ = 0, largest_ = 0;  // of the last row to the next direction
+  std::vector<double> couplings_;      // of all rows to it, just after a restart
   bool complete_ = false;
 };
 
@@ -228,7 +242,8 @@ Procedure<EigenpairsResult<T>> eigenpairs(Session& session, OperatorPort<T> b, E
     result.reason = SpectrumReason::kNotFinite;  // only a given start vector can be zero or not finite
     co_return result;
   }
-  // Since the space last closed, nothing is known of further copies: no decision before the basis is full.
+  // Where the space closes, or nearly so, every pair in it has converged, and nothing is known of further copies of
+  // their eigenvalues: no decision before the basis is full.
   bool closed = false;
   std::int64_t next_look = wanted + 2;
   while (!settled) {
@@ -242,22 +257,16 @@ Procedure<EigenpairsResult<T>> eigenpairs(Session& session, OperatorPort<T> b, E
       break;
     }
     ++result.products;
-    bool closed_now = false;
-    if (!space.extend(random, draw, closed_now)) {
+    if (!space.extend(random, draw)) {
       result.reason = SpectrumReason::kNotFinite;
       break;
     }
-    closed = closed || closed_now;
+    closed = closed || space.is_closed(std::max(kNearlyClosed, options.tolerance));
     const bool full = space.count() == most || space.complete();
     if (!full && (closed || space.count() < next_look)) continue;
     space.analyse();
     const std::vector<std::int64_t> order = space.order(options.which);
-    settled = space.complete();
-    if (!settled && space.count() >= wanted) {
-      settled = std::all_of(order.begin(), order.begin() + wanted, [&](std::int64_t i) {
-        return space.residual(i) <= options.tolerance * space.largest();
-      });
-    }
+    settled = space.complete() || space.is_found(order, wanted, options.tolerance);
     if (settled) break;
     if (full) {
       const std::int64_t kept = std::min(wanted + (most - wanted) / 2, most - 1);
@@ -267,10 +276,12 @@ Procedure<EigenpairsResult<T>> eigenpairs(Session& session, OperatorPort<T> b, E
     }
     next_look = space.count() + std::max<std::int64_t>(2, space.count() / 4);
   }
-  if (settled) result.reason = SpectrumReason::kConverged;
   if (space.count() == 0) co_return result;
   space.analyse();
   std::vector<std::int64_t> order = space.order(options.which);
+  // The last product may have been the one that was needed.
+  const bool found = result.reason == SpectrumReason::kMaxProducts && space.is_found(order, wanted, options.tolerance);
+  if (settled || found) result.reason = SpectrumReason::kConverged;
   order.resize(static_cast<std::size_t>(std::min(wanted, space.count())));
   result.vectors = AlignedBuffer<T>(order.size() * static_cast<std::size_t>(b.columns()));
   space.combine(order, result.vectors.data());

@@ -117,6 +117,7 @@ void LbfgsPairs<T>::apply(Vectors<T>& vectors, const T* v, T* out, double initia
 
 template <Scalar T>
 void LbfgsOperator<T>::apply(Team& team, const T* v, T* out) noexcept {
+  const std::lock_guard<std::mutex> lock(mutex_);
   vectors_.lend(team);
   pairs_.apply(vectors_, v, out);
 }

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -74,6 +75,7 @@ class LbfgsOperator final : public LinearOperator<T> {
   void apply_transposed(Team& team, const T* v, T* out) noexcept override { apply(team, v, out); }
 
  private:
+  std::mutex mutex_;  // products share the weights of the two loops
   LbfgsPairs<T> pairs_;
   VectorLayout<T> layout_;
   int threads_;

@@ -111,6 +111,7 @@ Procedure<OperatorPort<T>> NetworkObjective<T>::curvature(Session& session, cons
   co_await session.pause();
   const std::shared_ptr<NetworkPoint<T>>& point = points_[index_of(samples)];
   point->set_parameters(x);
+  point->reserve(kind);
   co_return OperatorPort<T>(std::make_shared<PointOperator<T>>(point, kind));
 }
 

@@ -160,7 +160,9 @@ class PointRun {
     const AlignedBuffer<T> direction = arena(v);
     std::vector<std::vector<T>> out;
     std::vector<T*> to;
-    for (const HeadInfo& head : network_->heads()) out.emplace_back(static_cast<std::size_t>(point_->rows() * head.width));
+    for (const HeadInfo& head : network_->heads()) {
+      out.emplace_back(static_cast<std::size_t>(point_->rows() * head.width));
+    }
     for (auto& rows : out) to.push_back(rows.data());
     lead([&](Team& team) { point_->jvp(team, direction.data(), to); });
     return out;
