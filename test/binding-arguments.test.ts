@@ -3,7 +3,17 @@ import { describe, expect, test } from 'vitest'
 import { KrylovError } from '../src/internal/errors.js'
 import type { NativeDataset, NativeEvent, NativeModel, NativePoint } from '../src/internal/native.js'
 import { addon } from '../src/internal/native.js'
-import { adam, cyclic, dataset, layer, tasks, trainOptions, twoHeads } from './support/binding.js'
+import {
+  adam,
+  cyclic,
+  dataset,
+  functionSources,
+  layer,
+  lbfgs,
+  tasks,
+  trainOptions,
+  twoHeads,
+} from './support/binding.js'
 
 class Planted extends Error {}
 
@@ -263,6 +273,64 @@ describe('busy and disposed', () => {
     expect(await queue[0]?.promise).toBeNull()
     await Promise.all(queue.map(({ promise }) => promise))
     queue[0]?.abort()
+  })
+})
+
+describe('a minimization', () => {
+  const make = () => new native.Minimization(lbfgs(), Float64Array.of(3, 4), functionSources())
+  const gradient = (x: Float64Array) => x.map((value) => 2 * value)
+  const value = (x: Float64Array) => x.reduce((sum, entry) => sum + entry * entry, 0)
+
+  test('asks for what its sources say, and reports', () => {
+    const minimization = make()
+    const update = minimization.update()
+    for (let request = update.advance(); request !== null; request = update.advance()) {
+      expect([0, 1]).toContain(request.source)
+      const x = request.input as Float64Array
+      update.answer(request.outputLength === 0 ? null : gradient(x), value(x))
+    }
+    expect(update.result()).toMatchObject({ outcome: 'updated', accepted: true, loss: 25 })
+    expect(minimization.updates).toBe(1)
+    expect(minimization.evaluations).toBeGreaterThan(1)
+    expect(value(minimization.x() as Float64Array)).toBeLessThan(25)
+  })
+
+  test('one computation at a time; what is left of one frees it', () => {
+    const minimization = make()
+    const update = minimization.update()
+    expect(() => minimization.evaluate()).toThrow(withCode('ERR_BUSY'))
+    expect(() => minimization.x()).toThrow(withCode('ERR_BUSY'))
+    update.advance()
+    update.dispose()
+    expect(minimization.x()).toEqual(Float64Array.of(3, 4))
+    minimization.dispose()
+    minimization.dispose()
+    expect(() => minimization.update()).toThrow(withCode('ERR_STATE'))
+  })
+
+  test('a computation outlives its minimization', () => {
+    const minimization = make()
+    const update = minimization.update()
+    update.advance()
+    minimization.dispose()
+    update.abort()
+    update.answer(null, 0)
+    while (update.advance() !== null) update.answer(null, 0)
+    expect(update.result()).toMatchObject({ outcome: 'stopped' })
+  })
+
+  test('what is wrong is named', () => {
+    const sources = functionSources()
+    const created =
+      (...args: unknown[]) =>
+      () =>
+        Reflect.construct(native.Minimization, args)
+    expect(created(lbfgs(), new Float32Array(0), sources)).toThrow(withCode('ERR_SHAPE'))
+    expect(created(lbfgs(), [1], sources)).toThrow(withCode('ERR_DTYPE'))
+    expect(created(adam(), Float64Array.of(1), sources)).toThrow(withCode('ERR_OPTION'))
+    expect(created(lbfgs(), Float64Array.of(1), { ...sources, gradient: false })).toThrow(withCode('ERR_OPTION'))
+    expect(created(lbfgs(), Float64Array.of(1), { ...sources, residualCount: -1 })).toThrow(withCode('ERR_OPTION'))
+    expect(created({ ...lbfgs(), words: {} }, Float64Array.of(1), sources)).toThrow(withCode('ERR_OPTION'))
   })
 })
 

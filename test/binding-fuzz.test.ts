@@ -5,6 +5,7 @@ import type {
   NativeComputation,
   NativeDataset,
   NativeEvent,
+  NativeMinimization,
   NativeModel,
   NativeOperator,
   NativeOptimizerObject,
@@ -13,7 +14,7 @@ import type {
   NativeTrainer,
 } from '../src/internal/native.js'
 import { addon } from '../src/internal/native.js'
-import { adam, cyclic, dataset, tasks, trainOptions, twoHeads } from './support/binding.js'
+import { adam, cyclic, dataset, functionSources, lbfgs, tasks, trainOptions, twoHeads } from './support/binding.js'
 import { random } from './support/data.js'
 
 const native = addon()
@@ -53,6 +54,9 @@ function asking(): NativeComputation<unknown> {
   return computation
 }
 
+const minimization = (): NativeMinimization =>
+  new native.Minimization(lbfgs(), Float64Array.of(1, 2), functionSources())
+
 /** Handles, some disposed, made anew for each use. */
 const handles: readonly (() => unknown)[] = [
   () => new native.Model(twoHeads(), 'float32', 0),
@@ -62,6 +66,7 @@ const handles: readonly (() => unknown)[] = [
   () => new native.Model(twoHeads(), 'float64', 1).linearize(new native.Dataset(dataset()), tasks(), 0, 0),
   () => matrix(),
   () => asking(),
+  () => minimization(),
   () => {
     const handle = new native.Dataset(dataset())
     handle.dispose()
@@ -171,7 +176,7 @@ function describeMembers(prototype: object): [string, (self: unknown, args: unkn
   })
 }
 
-const members = handles.slice(0, 7).flatMap((make) => {
+const members = handles.slice(0, 8).flatMap((make) => {
   const prototype = Object.getPrototypeOf(make()) as object
   return describeMembers(prototype).map(([name, call]) => ({
     name: `${prototype.constructor.name}.${name}`,
@@ -262,6 +267,13 @@ function advanced(begin: (...args: never[]) => NativeComputation<unknown>, args:
 const optimizer = (): NativeOptimizerObject => new native.Optimizer(adam(), 3, 'float32')
 const point = (): NativePoint => model.linearize(new native.Dataset(dataset()), tasks(), 0.1, 0)
 const trainer = (): NativeTrainer => new native.Model(twoHeads(), 'float32', 0).trainer(trainOptions())
+const minimizer = (): NativeTrainer =>
+  new native.Model(twoHeads(), 'float32', 0).trainer({ ...trainOptions(), optimizer: lbfgs() })
+function stepped(): NativeTrainer {
+  const made = minimizer()
+  made.step(batch(), null)
+  return made
+}
 const freshModel = (): NativeModel => new native.Model(twoHeads(), 'float32', 0)
 const batch = (): NativeDataset => new native.Dataset(dataset(rows))
 
@@ -297,10 +309,35 @@ const calls: Call[] = [
     call: ([data, options, listener]) =>
       method(freshModel, 'train')([data, options, typeof listener === 'function' ? onEvent : listener]),
   },
+  {
+    name: 'train a minimizer',
+    args: () => [
+      batch(),
+      { ...trainOptions(), optimizer: lbfgs(), curvatureBatchSize: 2, earlyStopping: null },
+      onEvent,
+    ],
+    call: ([data, options, listener]) =>
+      method(freshModel, 'train')([data, options, typeof listener === 'function' ? onEvent : listener]),
+  },
   { name: 'trainer', args: () => [trainOptions()], call: method(freshModel, 'trainer') },
+  {
+    name: 'Minimization',
+    args: () => [lbfgs(), new Float64Array(3), functionSources()],
+    call: ([spec, x0, sources]) =>
+      advanced(
+        (...list: never[]) => new native.Minimization(...(list as unknown as [never, never, never])).update(),
+        [spec, x0, sources],
+      ),
+  },
   { name: 'linearize', args: () => [batch(), tasks(), 0.1, 0], call: method(freshModel, 'linearize') },
   { name: 'trainer.step', args: () => [batch(), null], call: method(trainer, 'step') },
   { name: 'trainer.setState', args: () => [trainer().state()], call: method(trainer, 'setState') },
+  {
+    name: 'minimizer.step',
+    args: () => [batch(), batch()],
+    call: method(minimizer, 'step'),
+  },
+  { name: 'minimizer.setState', args: () => [stepped().state()], call: method(minimizer, 'setState') },
   { name: 'point.outputs', args: () => [1], call: method(point, 'outputs') },
   { name: 'point.gradient', args: () => [new Float32Array(size)], call: method(point, 'gradient') },
   {

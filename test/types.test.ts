@@ -97,6 +97,28 @@ const programs: [string, string, RegExp?][] = [
     'a report',
     "k.writeReport('x', { model, history: await k.train(model, data, { loss }), evaluation: await k.evaluate(model, data, { loss }) })",
   ],
+  [
+    'a second-order optimizer',
+    'k.train(model, data, { loss, optimizer: k.hessianFree({ damping: 0.1, lineSearch: false }) })',
+  ],
+  [
+    'its options by name',
+    "k.createTrainer(model, { loss, optimizer: { kind: 'newtonCG', cg: { maxIterations: 10 } } })",
+  ],
+  ['a misspelt one', 'k.hessianFree({ damping: { initail: 1 } })', /initail/],
+  ['groups are filled in', 'const d: number | k.Schedule = k.newtonCG().cg.tolerance'],
+  ['createOptimizer takes update rules only', 'k.createOptimizer(k.lbfgs(), [[2]])', /lbfgs/],
+  ['minimize takes no update rules', 'k.minimize({ valueAndGradient: () => 0 }, [0], k.adam())', /adam/],
+  ['curvature of its own', 'k.createTrainer(model, { loss, optimizer: k.kfac() }).step(data, { curvature: data })'],
+  [
+    'minimize keeps the dtype',
+    "const { x } = await k.minimize({ dtype: 'float32', valueAndGradient: (x, g) => { g.set(x); return 0 } }, [0], k.lbfgs()); const y: Float32Array = x",
+  ],
+  [
+    'float64 unless told',
+    'const { x } = k.minimizeSync({ valueAndGradient: (x: Float64Array, g: Float64Array) => 0 }, [0], k.lbfgs()); const y: Float64Array = x',
+  ],
+  ['a function without a value', 'k.minimize({ valueAndGradient: () => undefined }, [0], k.lbfgs())', /number/],
   ['specs are frozen', 'k.adam().learningRate = 1', /read-only/],
   ['disposal', 'using m = k.createModel({ inputs: 1, layers: [k.dense(1)] }); using p = k.linearize(m, data, loss)'],
 ]

@@ -216,7 +216,8 @@ Napi::Value start_hutch_plus_plus(const Napi::CallbackInfo& info) {
   return with_dtype(info, [&]<class T>(T) {
     const Fields fields(info[3], "options");
     HutchPlusPlusOptions options;
-    options.products = fields.integer("products", 3);
+    constexpr std::int64_t kMostProducts = 1 << 24;
+    options.products = fields.integer("products", 3, kMostProducts);
     using Result = HutchPlusPlusResult;
     return start<T>(
         info.Env(), read_call<T, Result>(info),

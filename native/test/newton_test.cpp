@@ -10,7 +10,7 @@ using namespace test;
 
 template <Scalar T>
 Status status_of(const NewtonMethod<T>& method, const OptimizerSpec& spec) {
-  const FunctionObjective<T> f = rosenbrock<T>(2);
+  const FunctionObjective<T> f = paired_rosenbrock<T>(2);
   RuleOptions options(spec);
   method.make(options, f);
   return options.status();
@@ -63,7 +63,7 @@ TEST_CASE_TEMPLATE("Newton methods minimise Rosenbrock's function", T, float, do
   const double accuracy = sizeof(T) == 4 ? 1e-2 : 1e-6;
   for (const NewtonMethod<T>& method : newton_methods<T>()) {
     CAPTURE(method.spec.kind);
-    FunctionObjective<T> f = rosenbrock<T>(4);
+    FunctionObjective<T> f = paired_rosenbrock<T>(4);
     const MinimizerPointer<T> minimizer = make<T>(method.spec, f);
     std::vector<T> x = {T(-1.2), T(1), T(0.5), T(2)};
     double last = std::numeric_limits<double>::infinity();
@@ -80,7 +80,7 @@ TEST_CASE_TEMPLATE("Newton methods minimise Rosenbrock's function", T, float, do
 TEST_CASE_TEMPLATE("a Newton method that is restored goes on to the same bits", T, float, double) {
   for (const NewtonMethod<T>& method : newton_methods<T>()) {
     CAPTURE(method.spec.kind);
-    FunctionObjective<T> f = rosenbrock<T>(6);
+    FunctionObjective<T> f = paired_rosenbrock<T>(6);
     std::vector<T> x = {T(-1.2), T(1), T(0.5), T(2), T(3), T(-1)};
     MinimizerPointer<T> whole = make<T>(method.spec, f);
     for (int i = 0; i < 4; ++i) update(*whole, f, x);
@@ -120,7 +120,7 @@ TEST_CASE("a Newton method that is stopped leaves the parameters and itself as t
   using T = double;
   for (const NewtonMethod<T>& method : newton_methods<T>()) {
     CAPTURE(method.spec.kind);
-    FunctionObjective<T> f = rosenbrock<T>(4);
+    FunctionObjective<T> f = paired_rosenbrock<T>(4);
     const std::vector<T> start = {-1.2, 1, 0.5, 2};
     std::vector<T> once = start, twice;
     const MinimizerPointer<T> reference = make<T>(method.spec, f);
@@ -155,7 +155,7 @@ TEST_CASE("Newton methods see no difference in slices, threads and foreign funct
   using T = double;
   for (const NewtonMethod<T>& method : newton_methods<T>()) {
     CAPTURE(method.spec.kind);
-    FunctionObjective<T> f = rosenbrock<T>(4), foreign = rosenbrock<T>(4);
+    FunctionObjective<T> f = paired_rosenbrock<T>(4), foreign = paired_rosenbrock<T>(4);
     foreign.asking();
     std::vector<T> x = {-1.2, 1, 0.5, 2}, y = x;
     const MinimizerPointer<T> a = make<T>(method.spec, f), b = make<T>(method.spec, foreign);
@@ -173,7 +173,7 @@ TEST_CASE("Newton methods say where they have converged, and stay where the func
   using T = double;
   for (const NewtonMethod<T>& method : newton_methods<T>()) {
     CAPTURE(method.spec.kind);
-    FunctionObjective<T> f = rosenbrock<T>(2);
+    FunctionObjective<T> f = paired_rosenbrock<T>(2);
     std::vector<T> x = {1, 1};
     const MinimizerPointer<T> minimizer = make<T>(method.spec, f);
     const MinimizerReport report = update(*minimizer, f, x);
@@ -375,7 +375,7 @@ TEST_CASE("gradientNormalizedSmoothness follows the authors' program on Rosenbro
     set_word(spec, "solver", solver);
     set(spec, "cg.tolerance", 1e-14);
     set(spec, "gradientTolerance", 0);
-    FunctionObjective<double> f = rosenbrock<double>(2);
+    FunctionObjective<double> f = paired_rosenbrock<double>(2);
     const MinimizerPointer<double> minimizer = make<double>(spec, f);
     std::vector<double> x = {-2, 2};
     for (const Row& row : rows) {

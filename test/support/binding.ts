@@ -1,5 +1,6 @@
 import type {
   NativeDatasetSpec,
+  NativeFunctionSources,
   NativeHeadTask,
   NativeLayer,
   NativeNetworkSpec,
@@ -96,6 +97,27 @@ export function adam(): NativeOptimizer {
     flags: { amsgrad: false, biasCorrection: true },
     words: {},
   }
+}
+
+/** An optimizer that looks at the function itself. */
+export function lbfgs(): NativeOptimizer {
+  const constant = (value: number) => ({ kind: 'constant', value }) as const
+  return {
+    kind: 'lbfgs',
+    numbers: {
+      learningRate: constant(1),
+      history: constant(5),
+      gradientTolerance: constant(1e-7),
+      changeTolerance: constant(1e-9),
+      maxLineSearchIterations: constant(25),
+    },
+    flags: {},
+    words: { lineSearch: 'strongWolfe' },
+  }
+}
+
+export function functionSources(): NativeFunctionSources {
+  return { value: true, gradient: true, hessian: false, ggn: false, residualCount: 0 }
 }
 
 export function trainOptions(): NativeTrainOptions {

@@ -1,3 +1,4 @@
+import { expect } from 'vitest'
 import type { LinearOperator } from '../../src/index.js'
 import {
   conjugateGradient,
@@ -61,3 +62,10 @@ export const solvers: [string, (operator: Operator, options?: object) => unknown
   ['lanczosSync', (operator, options) => lanczosSync(operator, b, options)],
 ]
 export const observed = solvers.filter(([name]) => !name.startsWith('lanczos'))
+
+/** A result without the time that it took. */
+export function untimed<R extends { readonly productSeconds: number }>(result: R): Omit<R, 'productSeconds'> {
+  const { productSeconds, ...rest } = result
+  expect(productSeconds).toBeGreaterThanOrEqual(0)
+  return rest
+}

@@ -271,7 +271,8 @@ void KroneckerInverse<T>::multiply(const Layer& layer, const Factors& factors, c
   PanelProduct<T> p{};
   p.a = factors.left.data() + piece.row0 * layer.ld, p.lda = layer.ld;
   p.rows = piece.row1 - piece.row0, p.depth = f.inputs;
-  p.b = block, p.panel_rows = f.inputs, p.columns = f.outputs;
+  // Whole panels, whose padding is zero: what a set with narrower registers leaves alone would be the last block's.
+  p.b = block, p.panel_rows = f.inputs, p.columns = round_up(f.outputs, kPanel<T>);
   p.c = scratch, p.ldc = ld;
   kernels<T>().panel_product(p);
   T* result = scratch + scratch_size_;

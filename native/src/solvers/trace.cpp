@@ -131,7 +131,8 @@ Procedure<HutchPlusPlusResult> hutch_plus_plus(Session& session, OperatorPort<T>
   const std::int64_t third = options.products / 3;
   Vectors<T> vectors(session, b.columns());
   AlignedBuffer<T> z = vectors.make(), w = vectors.make();
-  AlignedBuffer<T> basis(static_cast<std::size_t>(third * b.columns()));
+  // A range has no more dimensions than the space; one row more for the sketch that shows it.
+  AlignedBuffer<T> basis(static_cast<std::size_t>(std::min(third, random.dimension() + 1) * b.columns()));
   std::vector<double> coefficients;
   // The three kinds of product in order: sketches, their range, the rest.
   double range_trace = 0;

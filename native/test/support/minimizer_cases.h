@@ -86,17 +86,12 @@ inline OptimizerSpec stochastic_lbfgs(const char* pairs, double rate, double eve
 
 template <Scalar T>
 MinimizerPointer<T> make(const OptimizerSpec& spec, const Objective<T>& objective, Status* status = nullptr) {
-  RuleOptions options(spec);
   MinimizerPointer<T> minimizer;
-  if (spec.kind == "lbfgs") minimizer = make_lbfgs<T>(options, objective);
-  if (spec.kind == "bfgs") minimizer = make_bfgs<T>(options, objective);
-  if (spec.kind == "stochasticLbfgs") minimizer = make_stochastic_lbfgs<T>(options, objective);
-  if (spec.kind == "nonlinearConjugateGradient") minimizer = make_nonlinear_conjugate_gradient<T>(options, objective);
-  REQUIRE(minimizer != nullptr);
+  const Status made = make_minimizer<T>(spec, objective, minimizer);
   if (status != nullptr) {
-    *status = options.status();
+    *status = made;
   } else {
-    REQUIRE(options.status().ok());
+    REQUIRE(made.ok());
   }
   return minimizer;
 }

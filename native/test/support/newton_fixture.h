@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "function_objective.h"
+#include "minimizer_cases.h"
 #include "newton_specs.h"
 #include "optimizers/minimizers.h"
 
@@ -31,20 +32,6 @@ std::vector<NewtonMethod<T>> newton_methods() {
 }
 
 template <Scalar T>
-MinimizerPointer<T> make(const OptimizerSpec& spec, const Objective<T>& objective) {
-  for (const NewtonMethod<T>& method : newton_methods<T>()) {
-    if (method.spec.kind != spec.kind) continue;
-    RuleOptions options(spec);
-    MinimizerPointer<T> minimizer = method.make(options, objective);
-    REQUIRE(options.status().ok());
-    REQUIRE((minimizer->needs() & ~objective.provides()) == 0);
-    return minimizer;
-  }
-  FAIL(spec.kind);
-  return nullptr;
-}
-
-template <Scalar T>
 MinimizerReport update(Minimizer<T>& minimizer, Objective<T>& objective, std::vector<T>& x) {
   objective.begin(minimizer.updates());
   Session session;
@@ -52,13 +39,6 @@ MinimizerReport update(Minimizer<T>& minimizer, Objective<T>& objective, std::ve
   return run(session, minimizer.update(session, objective, x.data()), team);
 }
 
-inline double number_of(const MinimizerReport& report, const std::string& name) {
-  for (const auto& [key, value] : report.numbers) {
-    if (key == name) return value;
-  }
-  FAIL("no number " << name);
-  return 0;
-}
 inline std::string word_of(const MinimizerReport& report, const std::string& name) {
   for (const auto& [key, value] : report.words) {
     if (key == name) return value;
@@ -69,7 +49,7 @@ inline std::string word_of(const MinimizerReport& report, const std::string& nam
 
 // f = sum_i 100 (x_{2i+1} - x_{2i}^2)^2 + (1 - x_{2i})^2 over pairs, a sum of squares: its Hessian, and 2 J'J.
 template <Scalar T>
-FunctionObjective<T> rosenbrock(std::int64_t size) {
+FunctionObjective<T> paired_rosenbrock(std::int64_t size) {
   FunctionObjective<T> f(size, [size](const T* x, Samples, T* g) {
     double total = 0;
     for (std::int64_t i = 0; i < size; i += 2) {
