@@ -33,13 +33,17 @@ for (let update = 1; update <= 25; update++) {
   const gradient = point.gradient()
   const G = point.ggn()
   const squares = point.diagonal('empiricalFisher')
-  const solve = await krylov.conjugateGradient(krylov.damped(G, lambda), gradient.map((x) => -x), {
-    initial: direction.map((x) => 0.95 * x),
-    preconditioner: krylov.diagonalPreconditioner(squares, { damping: lambda, exponent: 0.75 }),
-    progress: { tolerance: 5e-4 },
-    tolerance: 0,
-    maxIterations: 100,
-  })
+  const solve = await krylov.conjugateGradient(
+    krylov.damped(G, lambda),
+    gradient.map((x) => -x),
+    {
+      initial: direction.map((x) => 0.95 * x),
+      preconditioner: krylov.diagonalPreconditioner(squares, { damping: lambda, exponent: 0.75 }),
+      progress: { tolerance: 5e-4 },
+      tolerance: 0,
+      maxIterations: 100,
+    },
+  )
   direction = solve.solution
 
   // 2. Levenberg and Marquardt's rule: the better the model foretells the loss, without the damping, the less damping.
@@ -66,4 +70,6 @@ for (let update = 1; update <= 25; update++) {
 
 const drawn = point.outputs.data.map((logit) => 1 / (1 + Math.exp(-logit)))
 const error = drawn.reduce((sum, x, i) => sum + (x - images.data[i]) ** 2, 0) / 1000
-console.log(`an image and its reconstruction from 8 numbers differ by ${error.toFixed(1)} (squared, summed over pixels)`)
+console.log(
+  `an image and its reconstruction from 8 numbers differ by ${error.toFixed(1)} (squared, summed over pixels)`,
+)

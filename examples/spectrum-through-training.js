@@ -22,7 +22,12 @@ const inputs = Array.from({ length: 400 }, (_, i) => [i / 200 - 1, 2 * ((i * gol
 const targets = inputs.map(([x, y]) => [Math.sin(3 * x) * Math.cos(2 * y)])
 const batch = { inputs, targets }
 
-const model = createModel({ inputs: 2, layers: [dense(24, 'tanh'), dense(24, 'tanh'), dense(1)], seed: 1, dtype: 'float64' })
+const model = createModel({
+  inputs: 2,
+  layers: [dense(24, 'tanh'), dense(24, 'tanh'), dense(1)],
+  seed: 1,
+  dtype: 'float64',
+})
 const loss = meanSquaredError()
 const learningRate = 0.1
 const trainer = createTrainer(model, { loss, optimizer: sgd({ learningRate }) })
@@ -46,7 +51,10 @@ for (let epoch = 0; epoch <= moments.at(-1); epoch++) {
       `epoch ${epoch}: loss ${point.loss.toFixed(6)}, largest ${lambdas}, smallest ${bottom.values[0].toFixed(3)}, ` +
         `trace ${value.toFixed(2)} ± ${standardError.toFixed(2)}`,
     )
-    series.push({ name: `epoch ${epoch}`, points: [...grid].map((x, i) => [x, density[i] > 1e-5 ? density[i] : Number.NaN]) })
+    series.push({
+      name: `epoch ${epoch}`,
+      points: [...grid].map((x, i) => [x, density[i] > 1e-5 ? density[i] : Number.NaN]),
+    })
   }
   trainer.step(batch)
 }

@@ -4,7 +4,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { activationNames, adam, adamw, classicalMomentum, errorCodes, optimizerKinds, sgd } from '../src/index.js'
+import * as krylov from '../src/index.js'
+import { activationNames, adam, adamw, errorCodes, minimizerKinds, optimizerKinds } from '../src/index.js'
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..')
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')
@@ -63,8 +64,26 @@ describe('names and defaults', () => {
     expect(read('docs/getting-started.md')).toContain(`| \`${code}\` | `)
   })
 
-  test.each(optimizerKinds)('rule %s: its section has every option with its default', (kind) => {
-    const section = optimizers.split(/^## /m).find((part) => startsWithAny(part, [`${kind}\n`])) ?? ''
+  /** Every option by its path, as the tables name them. */
+  function optionsOf(spec: object, path = ''): [string, unknown][] {
+    return Object.entries(spec).flatMap(([name, value]): [string, unknown][] => {
+      if (path === '' && name === 'kind') return []
+      const inner = typeof value === 'object' && value !== null
+      return inner ? optionsOf(value, `${path}${name}.`) : [[`${path}${name}`, value]]
+    })
+  }
+  /** What a cell of a table means: true, 'word', 1e-3, 2/3. */
+  function meaning(cell: string): unknown {
+    const text = cell.replaceAll('`', '').trim()
+    if (text === 'true' || text === 'false') return text === 'true'
+    if (text.startsWith("'")) return text.slice(1, -1)
+    const [over = Number.NaN, under = 1] = text.split('/').map(Number)
+    return over / under
+  }
+
+  test.each(optimizerKinds)('optimizer %s: its section has every option with its default', (kind) => {
+    const page = minimizerKinds.some((name) => name === kind) ? read('docs/second-order.md') : optimizers
+    const section = page.split(/^## /m).find((part) => startsWithAny(part, [`${kind}\n`])) ?? ''
     expect(section).not.toBe('')
     if (kind === 'adamw') {
       const { kind: _, weightDecay, ...rest } = adamw()
@@ -73,11 +92,9 @@ describe('names and defaults', () => {
       expect(section).toContain(`\`weightDecay\` ${String(weightDecay)}`)
       return
     }
-    for (const [option, value] of Object.entries({ sgd, classicalMomentum, adam }[kind]())) {
-      if (option === 'kind') continue
+    for (const [option, value] of optionsOf(krylov[kind]())) {
       const given = section.match(new RegExp(`^\\| \`${option}\` \\| ([^|]+) \\|`, 'm'))?.[1] ?? 'none'
-      const shown = given === 'false' ? false : given === 'true' ? true : Number(given)
-      expect([option, shown]).toEqual([option, value === 'none' ? false : value])
+      expect([option, meaning(given)]).toEqual([option, value === 'none' ? false : value])
     }
   })
 })

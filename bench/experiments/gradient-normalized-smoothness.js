@@ -206,7 +206,7 @@ export async function run(args) {
   }
   /** @param {any} optimizer @param {number} updates */
   const softmax = (optimizer, updates) => {
-    const layers = [krylov.dense(10, { weightInitialiser: 'zeros' })]
+    const layers = [krylov.dense(10, 'identity', { weightInitialiser: 'zeros' })]
     const model = krylov.createModel({ inputs: 784, layers, dtype: 'float64' })
     const trainer = krylov.createTrainer(model, { loss: krylov.softmaxCrossEntropy(), l2: kL2, optimizer })
     const losses = []

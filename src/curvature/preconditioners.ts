@@ -1,5 +1,4 @@
 import { findNotFinite } from '../data/matrix.js'
-import type { TypedArrayInput } from '../internal/arrays.js'
 import { dtypeOf, floatInput, isFloatArray, unshared } from '../internal/arrays.js'
 import { dtypeError, optionError, rendered, shapeError } from '../internal/errors.js'
 import type { DType, FloatArray } from '../internal/native.js'
@@ -35,10 +34,7 @@ export type KfacPreconditionerOptions = {
 }
 
 /** A step and what the curvature makes of it: y = B s, or a difference of gradients. */
-export type SecantPair<D extends DType = DType> = {
-  readonly s: TypedArrayInput<D>
-  readonly y: TypedArrayInput<D>
-}
+export type SecantPair<A extends FloatArray = FloatArray> = { readonly s: A; readonly y: A }
 
 function finiteFloats(value: unknown, name: string): FloatArray {
   if (!isFloatArray(value)) throw dtypeError(name, 'a Float32Array or Float64Array', value)
@@ -114,7 +110,9 @@ export function kfacPreconditioner<D extends DType, H extends string>(
  *
  * Nocedal 1980; as a preconditioner Morales & Nocedal 2000.
  */
-export function lbfgsPreconditioner<D extends DType>(pairs: readonly SecantPair<D>[]): NativeLinearOperator<D> {
+export function lbfgsPreconditioner<A extends FloatArray>(
+  pairs: readonly SecantPair<A>[],
+): NativeLinearOperator<A extends Float32Array ? 'float32' : 'float64'> {
   let first: FloatArray | undefined
   const vectors = arrayOf(
     pairs,
@@ -136,5 +134,5 @@ export function lbfgsPreconditioner<D extends DType>(pairs: readonly SecantPair<
     vectors.map(({ s }) => s),
     vectors.map(({ y }) => y),
   )
-  return new NativeLinearOperator<D>(native, operatorTags)
+  return new NativeLinearOperator(native, operatorTags)
 }
