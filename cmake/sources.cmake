@@ -17,6 +17,10 @@ function(krylov_read variable)
   set(${variable} ${values} PARENT_SCOPE)
 endfunction()
 
+# What nearly every file includes, read once instead of once a file.
+set(KRYLOV_COMMON_HEADERS <algorithm> <array> <atomic> <chrono> <cmath> <coroutine> <cstdint> <cstring> <functional>
+  <limits> <memory> <mutex> <optional> <span> <string> <utility> <vector>)
+
 # krylov_objects(<target> <group> <include> <set>): the object files of a group,
 # with the include directories of that name and the flags of that instruction
 # set ("" for none). A group without files makes no target.
@@ -32,5 +36,7 @@ function(krylov_objects target group include set)
   if(set)
     krylov_read(flags flags ${set})
     target_compile_options(${target} PRIVATE ${flags})
+  else()
+    target_precompile_headers(${target} PRIVATE ${KRYLOV_COMMON_HEADERS})
   endif()
 endfunction()

@@ -67,7 +67,7 @@ await writeChart('krylov-spectrum/density.svg', {
   log: true,
   series,
   marker: { x: 2 / learningRate, label: '2 / learning rate' },
-  width: 800,
+  width: 1000,
   height: 400,
 })
 console.log('wrote krylov-spectrum/density.svg')

@@ -38,8 +38,8 @@ function countCases(output) {
   return counts
 }
 
-/** Runs one of the suites. Returns its counts; a build that fails or a run that crashes counts as a failure. */
-export function runNativeTests(name) {
+/** Runs one of the suites, with `built` against the archives in that folder. Returns its counts; a build that fails or a run that crashes counts as a failure. */
+export function runNativeTests(name, { built = '' } = {}) {
   const { title, programs = [], packages = '' } = suites[name]
   const missing = ['cmake', ...programs].filter((program) => !isInstalled(program))
   if (!hasDoctest()) missing.push('doctest')
@@ -51,7 +51,7 @@ export function runNativeTests(name) {
   say(`building the ${title}`)
   const folder = buildFolder(name)
   for (const args of [
-    ['--preset', name],
+    ['--preset', name, `-DKRYLOV_BUILT=${built}`],
     ['--build', folder, '--parallel', String(jobs)],
   ]) {
     if (runQuietly('cmake', args).status !== 0) return { passed: 0, failed: 1 }

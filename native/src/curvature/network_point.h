@@ -23,8 +23,6 @@ namespace krylov {
 
 template <Scalar T> class PointTask;
 
-template <Scalar T> class PointTask;
-
 template <Scalar T>
 class NetworkPoint {
  public:

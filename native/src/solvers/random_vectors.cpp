@@ -25,31 +25,34 @@ void random_elements(const Probes<T>& probes, std::uint64_t draw, std::int64_t f
     return;
   }
   constexpr std::int64_t kBits = 128;
-  for (std::int64_t done = 0; done < count;) {
-    const std::int64_t at = first + done;
+  for (std::int64_t at = first; at < first + count;) {
     const PhiloxBlock words = random_block(probes.seed, Stream::kProbe, draw, static_cast<std::uint64_t>(at / kBits));
     const std::int64_t last = std::min(at / kBits * kBits + kBits, first + count);
-    for (std::int64_t i = at; i < last; ++i) {
-      const std::uint32_t bit = words[static_cast<std::size_t>(i % kBits / 32)] >> (i % 32) & 1u;
-      out[i - first] = bit != 0 ? T(-1) : T(1);
+    while (at < last) {
+      std::uint32_t bits = words[static_cast<std::size_t>(at % kBits / 32)] >> (at % 32);
+      const std::int64_t end = std::min(at / 32 * 32 + 32, last);
+      for (; at < end; ++at, bits >>= 1) out[at - first] = static_cast<T>(1 - 2 * static_cast<std::int32_t>(bits & 1u));
     }
-    done = last - first;
   }
 }
 
-// One panel of one tensor: outputs panel * P .. of it.
+// One panel of one tensor: outputs panel * P .. of it. Some rows of all lanes at a time, since a panel outgrows the
+// first-level cache.
 template <Scalar T>
 void write_panel(const Probes<T>& probes, std::uint64_t draw, const TensorInfo& tensor, const ParameterBlock& block,
                  std::int64_t panel, T* arena) noexcept {
-  constexpr std::int64_t P = kPanel<T>;
-  T values[kChunk];
+  constexpr std::int64_t P = kPanel<T>, kRows = 128;
+  const std::int64_t lanes = std::min(P, tensor.outputs - panel * P);
+  T values[P][kRows];
   T* const base = arena + block.offset + panel * block.rows * P + tensor.first_row * P;
-  for (std::int64_t lane = 0; lane < std::min(P, tensor.outputs - panel * P); ++lane) {
-    const std::int64_t start = tensor.public_offset + (panel * P + lane) * tensor.row_count;
-    for (std::int64_t i = 0; i < tensor.row_count; i += kChunk) {
-      const std::int64_t count = std::min(kChunk, tensor.row_count - i);
-      random_elements(probes, draw, start + i, count, values);
-      for (std::int64_t k = 0; k < count; ++k) base[(i + k) * P + lane] = values[k];
+  for (std::int64_t i = 0; i < tensor.row_count; i += kRows) {
+    const std::int64_t count = std::min(kRows, tensor.row_count - i);
+    for (std::int64_t lane = 0; lane < lanes; ++lane) {
+      const std::int64_t start = tensor.public_offset + (panel * P + lane) * tensor.row_count;
+      random_elements(probes, draw, start + i, count, values[lane]);
+    }
+    for (std::int64_t k = 0; k < count; ++k) {
+      for (std::int64_t lane = 0; lane < lanes; ++lane) base[(i + k) * P + lane] = values[lane][k];
     }
   }
 }
