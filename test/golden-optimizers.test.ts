@@ -1,7 +1,7 @@
 // Update rules fed with given gradients, against golden parameters (test/golden/README.md).
 import { describe, expect, test } from 'vitest'
 import type { DType, UpdateRuleOption } from '../src/index.js'
-import { createOptimizer, optimizerKinds } from '../src/index.js'
+import { createOptimizer, minimizerKinds, optimizerKinds } from '../src/index.js'
 import { expectClose, largest } from './support/compare.js'
 import type { Nested } from './support/golden.js'
 import { flatten, goldenCases } from './support/golden.js'
@@ -19,8 +19,11 @@ const cases = goldenCases<Case>('optimizers')
 const vector = (dtype: DType, tensors: Nested) =>
   dtype === 'float32' ? Float32Array.from(flatten(tensors)) : Float64Array.from(flatten(tensors))
 
-test('every rule has a golden file', () => {
-  expect([...new Set(cases.map(({ value }) => value.optimizer))].sort()).toEqual([...optimizerKinds].sort())
+test('every update rule has a golden file', () => {
+  // The others look at a function: golden-second-order.test.ts.
+  const minimizers: readonly string[] = minimizerKinds
+  const rules = optimizerKinds.filter((kind) => !minimizers.includes(kind))
+  expect([...new Set(cases.map(({ value }) => value.optimizer))].sort()).toEqual(rules.sort())
 })
 
 /** |a − b| <= tolerance·max(|b|, 1e-3·(largest entry of the tensor)), tensor by tensor. */

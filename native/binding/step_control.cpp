@@ -1,8 +1,8 @@
 // Stability of small problems, the softmax radius, Hessian alignment.
+#include "krylov/step_control.h"
 #include "krylov/hessian_alignment.h"
 #include "krylov/spectra.h"
 #include "krylov/stability.h"
-#include "krylov/step_control.h"
 #include "operator.h"
 #include "spectra.h"
 
@@ -46,7 +46,8 @@ Napi::Value write_stability(Napi::Env env, const StabilityResult& result) {
 // (rows [samples * perSample, columns], samples, perSample, columns, batchSizes)
 Napi::Value start_stability(const Napi::CallbackInfo& info) {
   constexpr std::int64_t kMost = std::int64_t(1) << 24;
-  const std::int64_t samples = integer(info[1], "samples", 1, kMost), per_sample = integer(info[2], "perSample", 1, kMost);
+  const std::int64_t samples = integer(info[1], "samples", 1, kMost),
+                     per_sample = integer(info[2], "perSample", 1, kMost);
   const std::int64_t columns = integer(info[3], "columns", 1, kMost);
   const std::int64_t side = std::min(samples * per_sample, columns);
   if (side > kLargestStabilityProblem) {
@@ -83,7 +84,8 @@ Napi::Value softmax_radius(const Napi::CallbackInfo& info) {
     options.target = fields.number("target", 0);
     options.temperature = fields.number("temperature", 0);
     options.quantile = fields.number("quantile", 0);
-    if (options.quantile > 1) fail(ErrorCode::kOption, fields.at("quantile"), "at most 1", describe(fields.get("quantile")));
+    if (options.quantile > 1)
+      fail(ErrorCode::kOption, fields.at("quantile"), "at most 1", describe(fields.get("quantile")));
     options.exact_binary = fields.boolean("exactBinary");
     const bool along_update = fields.boolean("alongUpdate");
     const std::int64_t columns = integer(info[2], "columns", 1, std::int64_t(1) << 30);

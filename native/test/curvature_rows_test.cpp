@@ -63,7 +63,8 @@ TEST_CASE_TEMPLATE("curvature rows make the Gauss-Newton product and the norms",
     double most = 1e-3;
     for (const double x : expected) most = std::max(most, std::abs(x));
     Comparison comparison;
-    for (std::size_t i = 0; i < size; ++i) comparison.within(0, std::int64_t(i), product[i], expected[i], tolerance * most);
+    for (std::size_t i = 0; i < size; ++i)
+      comparison.within(0, std::int64_t(i), product[i], expected[i], tolerance * most);
     comparison.check("product");
   }
 }

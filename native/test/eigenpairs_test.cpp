@@ -62,7 +62,8 @@ void check_pairs(const Matrix& matrix, const EigenpairsResult<T>& result, const 
       const T* const y = result.vectors.data() + static_cast<std::int64_t>(j) * matrix.n;
       double dot = 0;
       for (std::int64_t r = 0; r < matrix.n; ++r) dot += double(x[r]) * double(y[r]);
-      products.within(std::int64_t(i), std::int64_t(j), dot, i == j ? 1 : 0, 100 * kUnit<T> * std::sqrt(double(matrix.n)));
+      products.within(std::int64_t(i), std::int64_t(j), dot, i == j ? 1 : 0,
+                      100 * kUnit<T> * std::sqrt(double(matrix.n)));
     }
   }
   values.check(name + ": values");
@@ -82,8 +83,8 @@ TEST_CASE_TEMPLATE("spectra: eigenpairs from each end and by magnitude", T, floa
                                  ", count " + std::to_string(count);
         const auto native = eigenpairs_of<T>(matrix->template port<T>(), options);
         check_pairs<T>(*matrix, native, wanted_of(*matrix, which, count), options.tolerance, name);
-        const auto foreign = eigenpairs_of<T>(OperatorPort<T>(0, matrix->n, matrix->n), options, {}, 1,
-                                              matrix->template answer<T>());
+        const auto foreign =
+            eigenpairs_of<T>(OperatorPort<T>(0, matrix->n, matrix->n), options, {}, 1, matrix->template answer<T>());
         check_pairs<T>(*matrix, foreign, wanted_of(*matrix, which, count), options.tolerance, name + ", foreign");
       }
     }
@@ -132,8 +133,10 @@ TEST_CASE_TEMPLATE("spectra: multiple eigenvalues and low rank", T, float, doubl
     Values values;
     std::int64_t count;
   };
-  std::vector<Case> cases{{"identity", Values(40, 2.0), 5}, {"zero", Values(30, 0.0), 3}, {"one number", {-4.0}, 1},
-                          {"two numbers", {1.0, -4.0}, 2}, {"rank 4", Values(80, 0.0), 7}, {"double", evenly(30, 0, 1), 3}, {"copies of few", {2, 9, 9, 2, 9, 1}, 4}};
+  std::vector<Case> cases{
+      {"identity", Values(40, 2.0), 5},        {"zero", Values(30, 0.0), 3},   {"one number", {-4.0}, 1},
+      {"two numbers", {1.0, -4.0}, 2},         {"rank 4", Values(80, 0.0), 7}, {"double", evenly(30, 0, 1), 3},
+      {"copies of few", {2, 9, 9, 2, 9, 1}, 4}};
   for (const std::size_t i : {3u, 17u, 40u, 79u}) cases[4].values[i] = 1 + double(i);
   cases[5].values[0] = cases[5].values[1] = 7;
   for (const Case& c : cases) {
@@ -200,7 +203,8 @@ TEST_CASE("spectra: eigenpairs in arena order, and the same bits on any team") {
       results.push_back(test::run(session, eigenpairs<float>(session, OperatorPort<float>(arena), options, {}), given));
     };
     team.serve(
-        threads, [](void* context, Team& given) noexcept { (*static_cast<std::function<void(Team&)>*>(context))(given); },
+        threads,
+        [](void* context, Team& given) noexcept { (*static_cast<std::function<void(Team&)>*>(context))(given); },
         &body);
   }
   const auto flat = eigenpairs_of<float>(OperatorPort<float>(plain), options);

@@ -34,15 +34,24 @@ struct Problem {
 
 // hessian-alignment.json
 Problem golden_problem() {
-  return {2, 3,
-          {-0.5210887138386976, 0.3760653677549781, -0.9106945504303152, -2.1931130891707515, -0.14905137582160818, -0.4446936050463166},
+  return {2,
+          3,
+          {-0.5210887138386976, 0.3760653677549781, -0.9106945504303152, -2.1931130891707515, -0.14905137582160818,
+           -0.4446936050463166},
           {-0.1401976215267529, 0.3375209760168035, -0.2741456563456482},
-          {{{0.3783875186797976, -0.44285120456154003, -1.1487897259214628, -0.8495787716549397, 0.9892139112831377, -0.5067609482693374, -0.252875932219349, 0.2852203684660267, 2.2747739686039274, 0.31633786594199625, -0.05191921117750939, 0.8312992908657464},
+          {{{0.3783875186797976, -0.44285120456154003, -1.1487897259214628, -0.8495787716549397, 0.9892139112831377,
+             -0.5067609482693374, -0.252875932219349, 0.2852203684660267, 2.2747739686039274, 0.31633786594199625,
+             -0.05191921117750939, 0.8312992908657464},
             {1, 0, 2, 2, 0, 1}},
-           {{0.5539456435042757, -0.6112013880564271, 1.5602243044260562, 0.07006432023268494, 2.454105995332622, 1.522841362780924, 1.7123782582686111, 1.5441667934259327, 0.6507611835274438, 1.6041872778816564, 0.9758261246792674, 1.4873631560746263, 1.5286424531187897, 1.0314413067464296},
+           {{0.5539456435042757, -0.6112013880564271, 1.5602243044260562, 0.07006432023268494, 2.454105995332622,
+             1.522841362780924, 1.7123782582686111, 1.5441667934259327, 0.6507611835274438, 1.6041872778816564,
+             0.9758261246792674, 1.4873631560746263, 1.5286424531187897, 1.0314413067464296},
             {0, 0, 2, 0, 2, 0, 0}}},
-          0.1, 0.5,
-          {1, 1, -1, -1, -1, 1, 1, -1, 1, -1, 1, 1, -1, 1, 1, -1, 1, -1, -1, -1, 1, -1, -1, 1, -1, 1, -1, -1, -1, 1, -1, 1, -1, 1, -1, 1, 1, -1, 1, 1, -1, -1, -1, -1, -1, 1, -1, 1, 1, -1, -1, 1, 1, -1, -1, 1, -1, -1, -1, 1, 1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 1}};
+          0.1,
+          0.5,
+          {1,  1,  -1, -1, -1, 1,  1,  -1, 1,  -1, 1,  1, -1, 1,  1,  -1, 1,  -1, -1, -1, 1,  -1, -1, 1,
+           -1, 1,  -1, -1, -1, 1,  -1, 1,  -1, 1,  -1, 1, 1,  -1, 1,  1,  -1, -1, -1, -1, -1, 1,  -1, 1,
+           1,  -1, -1, 1,  1,  -1, -1, 1,  -1, -1, -1, 1, 1,  -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 1}};
 }
 
 struct Computed {
@@ -53,7 +62,8 @@ struct Computed {
 
 template <Scalar T>
 Computed compute(const Problem& problem, AlignmentPenalty penalty) {
-  const std::vector<T> weight(problem.weight.begin(), problem.weight.end()), bias(problem.bias.begin(), problem.bias.end());
+  const std::vector<T> weight(problem.weight.begin(), problem.weight.end()),
+      bias(problem.bias.begin(), problem.bias.end());
   std::vector<std::vector<T>> features, gradients;
   for (const Domain& domain : problem.domains) {
     features.emplace_back(domain.features.begin(), domain.features.end());
@@ -132,7 +142,8 @@ Moments moments_of(const Problem& problem, const Domain& domain) {
       for (std::size_t b = 0; b < size; ++b) {
         for (std::size_t k = 0; k < K; ++k) {
           for (std::size_t l = 0; l < K; ++l) {
-            m.hessian[a * size + b] += ((k == l ? p[k] : 0) - p[k] * p[l]) * jacobian(k, a) * jacobian(l, b) / double(rows);
+            m.hessian[a * size + b] +=
+                ((k == l ? p[k] : 0) - p[k] * p[l]) * jacobian(k, a) * jacobian(l, b) / double(rows);
           }
         }
       }
@@ -155,7 +166,8 @@ Values diagonal_of(const Problem& problem, const Values& hessian) {
   const std::size_t count = problem.probes.size() / size;
   for (std::size_t a = 0; a < size && count == 0; ++a) out[a] = hessian[a * size + a];
   for (std::size_t s = 0; s < count; ++s) {
-    const Values z(problem.probes.begin() + std::ptrdiff_t(s * size), problem.probes.begin() + std::ptrdiff_t((s + 1) * size));
+    const Values z(problem.probes.begin() + std::ptrdiff_t(s * size),
+                   problem.probes.begin() + std::ptrdiff_t((s + 1) * size));
     const Values product = times(hessian, z);
     for (std::size_t a = 0; a < size; ++a) out[a] += z[a] * product[a] / double(count);
   }
@@ -219,7 +231,8 @@ TEST_CASE_TEMPLATE("hessian alignment: derivatives by the head and by the featur
   wide.weight = test::random_values(10, 1), wide.bias = test::random_values(2, 2);
   wide.alpha = 2, wide.beta = 1.5;
   for (const unsigned rows : {3u, 1u, 4u}) {
-    wide.domains.push_back({test::random_values(rows * 5, rows), std::vector<std::int32_t>(rows, std::int32_t(rows % 2))});
+    wide.domains.push_back(
+        {test::random_values(rows * 5, rows), std::vector<std::int32_t>(rows, std::int32_t(rows % 2))});
   }
   problems.push_back(wide);
   for (Problem& problem : problems) {

@@ -41,8 +41,9 @@ std::unique_ptr<const Network<float>> network_of(const std::vector<LayerSpec>& l
 
 TEST_CASE("spectra: probes are the same numbers in any layout, type and team") {
   using test::dense;
-  const VectorLayout<float> layout =
-      network_of({dense(19, Activation::kTanh), test::layer_norm(), dense(33, Activation::kTanh, 1, false), dense(700), dense(5)}, 21);
+  const VectorLayout<float> layout = network_of(
+      {dense(19, Activation::kTanh), test::layer_norm(), dense(33, Activation::kTanh, 1, false), dense(700), dense(5)},
+      21);
   const OperatorPort<float> arena(scaled_identity<float>(1, layout->arena_size(), layout));
   const std::int64_t size = layout->parameter_count();
   const OperatorPort<float> plain(scaled_identity<float>(1, size, nullptr));
@@ -69,7 +70,8 @@ TEST_CASE("spectra: probes are the same numbers in any layout, type and team") {
           std::make_unique<std::function<void(Team&)>>([&](Team& given) {
             Session session(threads);
             // A body that asks for nothing: it gives the session its team.
-            const auto write = [](Session& s, const OperatorPort<float>& port, Probes<float> p, float* out) -> Procedure<int> {
+            const auto write = [](Session& s, const OperatorPort<float>& port, Probes<float> p,
+                                  float* out) -> Procedure<int> {
               RandomVectors<float>(s, port, p).write(3, out);
               co_return 0;
             };
@@ -101,8 +103,8 @@ TEST_CASE_TEMPLATE("spectra: quadrature gives the moments of its probe", T, floa
         Session session;
         Team team;
         const OperatorPort<T> port = foreign ? OperatorPort<T>(0, 40, 40) : matrix.template port<T>();
-        const QuadratureResult result =
-            test::run(session, lanczos_quadrature<T>(session, port, options, probes), team, matrix.template answer<T>());
+        const QuadratureResult result = test::run(session, lanczos_quadrature<T>(session, port, options, probes), team,
+                                                  matrix.template answer<T>());
         CHECK(result.reason == SpectrumReason::kConverged);
         CHECK(result.products == 48);
         REQUIRE(result.probes.size() == 4);
@@ -116,7 +118,8 @@ TEST_CASE_TEMPLATE("spectra: quadrature gives the moments of its probe", T, floa
           moments.within(std::int64_t(p), -1, quadrature.squared_norm, norm, 1e-5 * norm);
           for (int k = 0; k < 8; ++k) {
             double sum = 0;
-            for (std::size_t i = 0; i < quadrature.nodes.size(); ++i) sum += quadrature.weights[i] * std::pow(quadrature.nodes[i], k);
+            for (std::size_t i = 0; i < quadrature.nodes.size(); ++i)
+              sum += quadrature.weights[i] * std::pow(quadrature.nodes[i], k);
             const double moment = std::inner_product(z.begin(), z.end(), power.begin(), 0.0) / norm;
             moments.within(std::int64_t(p), k, sum, moment, 1e3 * kUnit<T> * std::pow(3.0, k));
             Values next(40, 0.0);
@@ -182,7 +185,8 @@ TEST_CASE_TEMPLATE("spectra: Hutchinson's estimates", T, float, double) {
   options.tolerance = 0.05;
   Session session;
   Team team;
-  const auto result = test::run(session, hutchinson<T>(session, OperatorPort<T>(0, 30, 30), options, {}), team, matrix.template answer<T>());
+  const auto result = test::run(session, hutchinson<T>(session, OperatorPort<T>(0, 30, 30), options, {}), team,
+                                matrix.template answer<T>());
   CHECK(result.reason == SpectrumReason::kConverged);
   CHECK(result.products < 4000);
   const Estimate estimate = estimate_of(result.traces);
@@ -206,7 +210,8 @@ TEST_CASE_TEMPLATE("spectra: the diagonal and its error", T, float, double) {
   const std::vector<T> diagonal(numbers.begin(), numbers.end());
   options.tolerance = 1e-3;
   Session other;
-  const auto exact = test::run(other, hutchinson<T>(other, OperatorPort<T>(diagonal_operator<T>(diagonal)), options, {}), team);
+  const auto exact =
+      test::run(other, hutchinson<T>(other, OperatorPort<T>(diagonal_operator<T>(diagonal)), options, {}), team);
   CHECK(exact.reason == SpectrumReason::kConverged);
   CHECK(exact.products == options.min_probes);
   for (std::size_t i = 0; i < 24; ++i) CHECK(exact.diagonal[i] == doctest::Approx(double(diagonal[i])));
@@ -225,7 +230,8 @@ TEST_CASE_TEMPLATE("spectra: Hutch++ sums a low rank exactly", T, float, double)
   CHECK(exact.products == 10 + exact.rank + 10);
   if (sizeof(T) == 8) CHECK(exact.rank == 3);
   Session other;
-  const auto sampled = test::run(other, hutch_plus_plus<T>(other, OperatorPort<T>(0, 50, 50), options, {}), team, full.template answer<T>());
+  const auto sampled = test::run(other, hutch_plus_plus<T>(other, OperatorPort<T>(0, 50, 50), options, {}), team,
+                                 full.template answer<T>());
   CHECK(sampled.rank == 10);
   CHECK(sampled.products == 30);
   CHECK(std::abs(sampled.trace - 50) < 5 * sampled.standard_error);
@@ -253,7 +259,8 @@ TEST_CASE_TEMPLATE("spectra: the norm of a rectangular matrix", T, float, double
   CHECK(result.norm == doctest::Approx(std::sqrt(values.back())).epsilon(1e-5));
   for (std::int64_t r = 0; r < rows; ++r) {
     double sum = 0;
-    for (std::int64_t c = 0; c < columns; ++c) sum += double(matrix[std::size_t(r * columns + c)]) * double(result.right[std::size_t(c)]);
+    for (std::int64_t c = 0; c < columns; ++c)
+      sum += double(matrix[std::size_t(r * columns + c)]) * double(result.right[std::size_t(c)]);
     CHECK(sum == doctest::Approx(result.norm * double(result.left[std::size_t(r)])).epsilon(1e-4));
   }
   const std::vector<T> zeros(77, T(0));
@@ -300,17 +307,21 @@ TEST_CASE("spectra: an abort or a NaN ends every method at once") {
         products_of(result);
       };
       const auto nothing = [](const auto&) {};
-      ends("quadrature", [&](Session& s) { return lanczos_quadrature<double>(s, port, {3, 6, true}, {}); },
-           [&](const QuadratureResult& r) { CHECK(r.probes.size() == std::size_t((at - 1) / 6)); });
+      ends(
+          "quadrature", [&](Session& s) { return lanczos_quadrature<double>(s, port, {3, 6, true}, {}); },
+          [&](const QuadratureResult& r) { CHECK(r.probes.size() == std::size_t((at - 1) / 6)); });
       HutchinsonOptions options;
       options.tolerance = 0;
-      ends("trace", [&](Session& s) { return hutchinson<double>(s, port, options, {}); },
-           [&](const HutchinsonResult<double>& r) { CHECK(r.traces.size() == std::size_t(at - 1)); });
-      ends("hutch++", [&](Session& s) { return hutch_plus_plus<double>(s, port, {18}, {}); },
-           [&](const HutchPlusPlusResult& r) { CHECK(std::isnan(r.trace) == (at < 14)); });
+      ends(
+          "trace", [&](Session& s) { return hutchinson<double>(s, port, options, {}); },
+          [&](const HutchinsonResult<double>& r) { CHECK(r.traces.size() == std::size_t(at - 1)); });
+      ends(
+          "hutch++", [&](Session& s) { return hutch_plus_plus<double>(s, port, {18}, {}); },
+          [&](const HutchPlusPlusResult& r) { CHECK(std::isnan(r.trace) == (at < 14)); });
       ends("norm", [&](Session& s) { return spectral_norm<double>(s, port, {0, 100}, {}); }, nothing);
-      ends("noise", [&](Session& s) { return curvature_noise<double>(s, port, {port}, 20, {}); },
-           [&](const NoiseResult& r) { CHECK(r.samples.size() == std::size_t((at - 1) / 2)); });
+      ends(
+          "noise", [&](Session& s) { return curvature_noise<double>(s, port, {port}, 20, {}); },
+          [&](const NoiseResult& r) { CHECK(r.samples.size() == std::size_t((at - 1) / 2)); });
     }
   }
 }

@@ -32,16 +32,20 @@ StabilityResult stability_of(const Values& rows, std::int64_t samples, std::int6
 
 // stability.json
 TEST_CASE("stability: thresholds of scalar outputs") {
-  const Values rows{0.5050873329030339, 0.7140911883936301, 0.9948529039135476, -0.8106529667885488, -0.1948775168829419, 1.7787689464946672, -0.4386632203624956, 0.07187404131021168, 1.1509833933239062, 0.6511287378334691, -0.338106012770322, -1.7906176346398037, -1.152866046197455, 2.0651719754597493, -0.3759918511368092, 0.7184406357947746, -0.3142448782271003, 0.574721866025694};
+  const Values rows{0.5050873329030339,  0.7140911883936301, 0.9948529039135476,  -0.8106529667885488,
+                    -0.1948775168829419, 1.7787689464946672, -0.4386632203624956, 0.07187404131021168,
+                    1.1509833933239062,  0.6511287378334691, -0.338106012770322,  -1.7906176346398037,
+                    -1.152866046197455,  2.0651719754597493, -0.3759918511368092, 0.7184406357947746,
+                    -0.3142448782271003, 0.574721866025694};
   struct Golden {
     std::int64_t batch;
     double mean_square, necessary;
   };
   const std::vector<Golden> golden{
-    {1, 0.3844027964976315, 3.8778112269888925},
-    {2, 0.7358170111375432, 2.3353705729287695},
-    {3, 1.0359931163569276, 1.8212236882420618},
-    {6, 1.2267276779385525, 1.307076803555354},
+      {1, 0.3844027964976315, 3.8778112269888925},
+      {2, 0.7358170111375432, 2.3353705729287695},
+      {3, 1.0359931163569276, 1.8212236882420618},
+      {6, 1.2267276779385525, 1.307076803555354},
   };
   const StabilityResult result = stability_of(rows, 6, 1, {1, 2, 3, 6});
   CHECK(result.largest_eigenvalue == doctest::Approx(1.6303536929735603).epsilon(1e-9));
@@ -65,7 +69,8 @@ double threshold_by_definition(const Values& rows, std::int64_t samples, std::in
     Values part(cells, 0.0);
     for (std::int64_t r = i * per_sample; r < (i + 1) * per_sample; ++r) {
       for (std::int64_t a = 0; a < d; ++a) {
-        for (std::int64_t b = 0; b < d; ++b) part[std::size_t(a * d + b)] += rows[std::size_t(r * d + a)] * rows[std::size_t(r * d + b)];
+        for (std::int64_t b = 0; b < d; ++b)
+          part[std::size_t(a * d + b)] += rows[std::size_t(r * d + a)] * rows[std::size_t(r * d + b)];
       }
     }
     for (std::size_t k = 0; k < cells; ++k) whole[k] += part[k] / double(samples);
@@ -91,9 +96,11 @@ double threshold_by_definition(const Values& rows, std::int64_t samples, std::in
   for (std::int64_t i = 0; i < side; ++i) {
     if (values[std::size_t(i)] < 1e-10 * values.back()) continue;
     ++kept;
-    for (std::int64_t k = 0; k < side; ++k) w.push_back(vectors[std::size_t(i * side + k)] / std::sqrt(values[std::size_t(i)]));
+    for (std::int64_t k = 0; k < side; ++k)
+      w.push_back(vectors[std::size_t(i * side + k)] / std::sqrt(values[std::size_t(i)]));
   }
-  product.resize(std::size_t(kept * side)), projected.resize(std::size_t(kept * kept)), values.resize(std::size_t(kept));
+  product.resize(std::size_t(kept * side)), projected.resize(std::size_t(kept * kept)),
+      values.resize(std::size_t(kept));
   multiply(w.data(), dd.data(), product.data(), kept, side, side);
   multiply_by_transposed(product.data(), w.data(), projected.data(), kept, side, kept);
   symmetric_eigen(projected.data(), kept, values.data(), nullptr);
@@ -113,8 +120,9 @@ TEST_CASE("stability: thresholds equal the definition") {
     for (const StabilityCase& one : result.cases) {
       CAPTURE(c.samples);
       CAPTURE(one.batch);
-      CHECK(one.mean_square_threshold ==
-            doctest::Approx(threshold_by_definition(rows, c.samples, c.per_sample, c.columns, one.batch)).epsilon(1e-9));
+      CHECK(
+          one.mean_square_threshold ==
+          doctest::Approx(threshold_by_definition(rows, c.samples, c.per_sample, c.columns, one.batch)).epsilon(1e-9));
       CHECK(one.necessary_bound <= 2 / one.mean_square_threshold * (1 + 1e-9));
       CHECK(one.mean_square_threshold >= before * (1 - 1e-9));
       before = one.mean_square_threshold;
@@ -151,17 +159,31 @@ struct RadiusGolden {
 const std::vector<RadiusGolden>& radius_cases() {
   static const std::vector<RadiusGolden> cases{
       {2,
-       {0.41861172659782064, -4.249663916767836, -0.9445566383248213, 0.6504387385209369, -0.8286235822628665, -0.49408739659961204, -0.7293585805598175, 0.4057661373762204, -1.5888929340148952, 0.26928549822846287},
-       {2.740729398459206, 3.1226014583569714, -1.7828673689909058, -0.08159851296678355, -3.9413710804107067, 0.718272607965371, 4.627832579434722, -1.0470530472477517, 0.14874693547662177, -1.3686285657295783},
+       {0.41861172659782064, -4.249663916767836, -0.9445566383248213, 0.6504387385209369, -0.8286235822628665,
+        -0.49408739659961204, -0.7293585805598175, 0.4057661373762204, -1.5888929340148952, 0.26928549822846287},
+       {2.740729398459206, 3.1226014583569714, -1.7828673689909058, -0.08159851296678355, -3.9413710804107067,
+        0.718272607965371, 4.627832579434722, -1.0470530472477517, 0.14874693547662177, -1.3686285657295783},
        {0.3818720598977654, 1.7012688560241223, 4.659643688376078, 5.674885626682474, 1.5173755012062},
        {14.735132472202173, 2.070981303382121, 0.6780248438274467, 0.588624392678242, 2.405462993018992},
-       0.35, 0.5535957656694417, 0.6322302692773647, 1.0},
+       0.35,
+       0.5535957656694417,
+       0.6322302692773647,
+       1.0},
       {4,
-       {0.19146796799215496, 1.9785036578547197, -0.7004818017801944, 2.9793503928134517, 0.505717685541739, 1.1221446925016345, -1.1810674459526813, 4.762111931148321, -1.0381827834565138, -1.3132353152582097, -4.060515522537613, 0.2673446110061696, 0.6920284834950002, 0.9584833887995299, 1.6941334291261765, 2.06550141436693, -0.15779300753848327, -0.6702570563377152, 2.215775551935175, 1.2631562812953951},
-       {-4.4026504496182195, -5.601840683855814, -2.1135749409439493, -5.227101187971204, -5.8652266624318985, -3.299322642025749, -1.3377492314455879, 0.715220703461831, 1.8921513781598756, 0.8395942029249477, 2.7287066343069704, -5.581176642302187, -3.5235990369257193, -2.1622357220058266, -2.0059128052430966, 6.263330063582752, -1.2887779590138666, -0.5539859931304426, 2.7895265228209425, -3.296034962722182},
+       {0.19146796799215496, 1.9785036578547197,   -0.7004818017801944, 2.9793503928134517,  0.505717685541739,
+        1.1221446925016345,  -1.1810674459526813,  4.762111931148321,   -1.0381827834565138, -1.3132353152582097,
+        -4.060515522537613,  0.2673446110061696,   0.6920284834950002,  0.9584833887995299,  1.6941334291261765,
+        2.06550141436693,    -0.15779300753848327, -0.6702570563377152, 2.215775551935175,   1.2631562812953951},
+       {-4.4026504496182195, -5.601840683855814,  -2.1135749409439493, -5.227101187971204,  -5.8652266624318985,
+        -3.299322642025749,  -1.3377492314455879, 0.715220703461831,   1.8921513781598756,  0.8395942029249477,
+        2.7287066343069704,  -5.581176642302187,  -3.5235990369257193, -2.1622357220058266, -2.0059128052430966,
+        6.263330063582752,   -1.2887779590138666, -0.5539859931304426, 2.7895265228209425,  -3.296034962722182},
        {3.4882657429118646, 6.580447365893729, 8.309883276609156, 9.786929100508472, 6.085561485543124},
        {},
-       0.35, 0.3209988160051731, 1.090346700825088, 0.9171394743004947},
+       0.35,
+       0.3209988160051731,
+       1.090346700825088,
+       0.9171394743004947},
   };
   return cases;
 }
@@ -198,7 +220,8 @@ TEST_CASE_TEMPLATE("softmax radius: golden cases", T, float, double) {
     CHECK(result.radius == doctest::Approx(c.radius).epsilon(tolerance));
     CHECK(result.normalised_step == doctest::Approx(c.normalised).epsilon(tolerance));
     CHECK(result.scale == doctest::Approx(c.scale).epsilon(tolerance));
-    for (std::size_t r = 0; r < spreads.size(); ++r) CHECK(spreads[r] == doctest::Approx(c.spread[r]).epsilon(tolerance));
+    for (std::size_t r = 0; r < spreads.size(); ++r)
+      CHECK(spreads[r] == doctest::Approx(c.spread[r]).epsilon(tolerance));
     // Logits over a temperature T: the radius grows by T.
     options.temperature = 2;
     CHECK(softmax_radius<T>(team, 1, padded.rows, options, spreads.data()).radius ==
@@ -275,7 +298,8 @@ TEST_CASE_TEMPLATE("softmax radius: the same bits on any team", T, float, double
       spreads.insert(spreads.end(), values.begin(), values.end());
     };
     team.serve(
-        threads, [](void* context, Team& given) noexcept { (*static_cast<std::function<void(Team&)>*>(context))(given); },
+        threads,
+        [](void* context, Team& given) noexcept { (*static_cast<std::function<void(Team&)>*>(context))(given); },
         &body);
   }
   CHECK(found[1] == found[0]);

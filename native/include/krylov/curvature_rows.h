@@ -9,7 +9,8 @@
 
 namespace krylov {
 
-template <Scalar T> class NetworkPoint;
+template <Scalar T>
+class NetworkPoint;
 
 // Rows of one sample: the outputs of all heads. Row c is J_i' s_c, s_c column c of a root of the second derivative of
 // the sample's own weighted loss by the outputs; nothing is divided by the number of samples.

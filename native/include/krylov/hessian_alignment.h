@@ -21,28 +21,29 @@ struct SoftmaxHead {
 
 template <Scalar T>
 struct AlignmentDomain {
-  const T* features = nullptr;            // [rows, inputs]
-  const std::int32_t* labels = nullptr;   // [rows]
+  const T* features = nullptr;           // [rows, inputs]
+  const std::int32_t* labels = nullptr;  // [rows]
   std::int64_t rows = 0;
-  T* feature_gradient = nullptr;          // [rows, inputs], or null
+  T* feature_gradient = nullptr;  // [rows, inputs], or null
 };
 
 enum class AlignmentPenalty : std::uint8_t { kHessianGradient, kHessianDiagonal };
 
 struct AlignmentOptions {
   AlignmentPenalty penalty = AlignmentPenalty::kHessianGradient;
-  double alpha = 0, beta = 0;       // of the Hessian's term and of the gradient's
-  // Estimates the diagonals as the mean of z * Hz: [probe_count, classes * (inputs + 1)]; without probes they are exact.
+  double alpha = 0, beta = 0;  // of the Hessian's term and of the gradient's
+  // Estimates the diagonals as the mean of z * Hz: [probe_count, classes * (inputs + 1)]; without probes they are
+  // exact.
   const double* probes = nullptr;
   std::int64_t probe_count = 0;
 };
 
 struct AlignmentResult {
-  double loss = 0;                   // mean over domains of their mean losses
-  double gradient_term = 0;          // means over domains, without alpha and beta
+  double loss = 0;           // mean over domains of their mean losses
+  double gradient_term = 0;  // means over domains, without alpha and beta
   double hessian_gradient_term = 0;
   double hessian_diagonal_term = 0;
-  double value = 0;                  // loss + alpha * the term of the penalty + beta * gradient_term
+  double value = 0;  // loss + alpha * the term of the penalty + beta * gradient_term
 };
 
 // head_gradient, where not empty: of `value` by the head, [classes * (inputs + 1)]. On the calling thread.

@@ -39,9 +39,9 @@ enum class Extreme : std::uint8_t { kLargest, kSmallest, kMagnitude };
 struct EigenpairsOptions {
   std::int64_t count = 1;
   Extreme which = Extreme::kLargest;
-  double tolerance = 1e-5;            // |Bx - theta x| <= this times the largest |theta| seen
+  double tolerance = 1e-5;  // |Bx - theta x| <= this times the largest |theta| seen
   std::int64_t max_products = 1000;
-  std::int64_t subspace = 0;          // vectors kept at most; 0: max(2 count + 20, 4 count)
+  std::int64_t subspace = 0;  // vectors kept at most; 0: max(2 count + 20, 4 count)
 };
 template <Scalar T>
 struct EigenpairsResult {
@@ -97,9 +97,9 @@ struct HutchinsonOptions {
 };
 template <Scalar T>
 struct HutchinsonResult {
-  std::vector<double> traces;       // z'Bz a probe
-  std::vector<double> squares;      // |Bz|^2 a probe; the mean estimates the squared Frobenius norm
-  AlignedBuffer<T> diagonal;        // kDiagonal: mean of z * Bz, zeros where there was no probe
+  std::vector<double> traces;   // z'Bz a probe
+  std::vector<double> squares;  // |Bz|^2 a probe; the mean estimates the squared Frobenius norm
+  AlignedBuffer<T> diagonal;    // kDiagonal: mean of z * Bz, zeros where there was no probe
   double diagonal_error = std::numeric_limits<double>::quiet_NaN();  // standard error of its 2-norm distance
   SpectrumReason reason = SpectrumReason::kMaxProducts;
   std::int64_t products = 0;
@@ -126,7 +126,7 @@ Procedure<HutchPlusPlusResult> hutch_plus_plus(Session& session, OperatorPort<T>
                                                Probes<T> probes);
 
 struct SpectralNormOptions {
-  double tolerance = 1e-6;           // relative change of the norm in one iteration
+  double tolerance = 1e-6;  // relative change of the norm in one iteration
   std::int64_t max_iterations = 1000;
 };
 template <Scalar T>

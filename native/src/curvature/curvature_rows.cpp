@@ -168,9 +168,9 @@ Status curvature_norms(NetworkPoint<T>& point, double* out) {
   return Status::success();
 }
 
-#define KRYLOV_INSTANTIATE(T)                                                                           \
-  template std::int64_t curvature_rows_per_sample(const NetworkPoint<T>&) noexcept;                     \
-  template Status curvature_rows(NetworkPoint<T>&, std::int64_t, std::int64_t, T*);              \
+#define KRYLOV_INSTANTIATE(T)                                                       \
+  template std::int64_t curvature_rows_per_sample(const NetworkPoint<T>&) noexcept; \
+  template Status curvature_rows(NetworkPoint<T>&, std::int64_t, std::int64_t, T*); \
   template Status curvature_norms(NetworkPoint<T>&, double*);
 KRYLOV_INSTANTIATE(float)
 KRYLOV_INSTANTIATE(double)

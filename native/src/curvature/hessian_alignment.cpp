@@ -40,8 +40,12 @@ class Domain {
  public:
   template <Scalar T>
   Domain(const Head& head, const AlignmentDomain<T>& given)
-      : head_(&head), rows_(given.rows), features_(at(rows_ * head.width)), probabilities_(at(rows_ * head.classes)),
-        residuals_(at(rows_ * head.classes)), gradient_(given.feature_gradient == nullptr ? 0 : at(rows_ * head.width)) {
+      : head_(&head),
+        rows_(given.rows),
+        features_(at(rows_ * head.width)),
+        probabilities_(at(rows_ * head.classes)),
+        residuals_(at(rows_ * head.classes)),
+        gradient_(given.feature_gradient == nullptr ? 0 : at(rows_ * head.width)) {
     const std::int64_t K = head.classes, inputs = head.width - 1;
     for (std::int64_t n = 0; n < rows_; ++n) {
       double* const x = features_.data() + n * head.width;
@@ -154,7 +158,8 @@ class Domain {
   void write_gradient(T* out) const {
     const std::int64_t inputs = head_->width - 1;
     for (std::int64_t n = 0; n < rows_; ++n) {
-      for (std::int64_t i = 0; i < inputs; ++i) out[n * inputs + i] = static_cast<T>(gradient_[at(n * head_->width + i)]);
+      for (std::int64_t i = 0; i < inputs; ++i)
+        out[n * inputs + i] = static_cast<T>(gradient_[at(n * head_->width + i)]);
     }
   }
 
@@ -228,7 +233,8 @@ Values from_flat(const Head& head, const U* weight, const U* bias) {
   const std::int64_t inputs = head.width - 1;
   Values out(static_cast<std::size_t>(head.classes * head.width));
   for (std::int64_t k = 0; k < head.classes; ++k) {
-    for (std::int64_t i = 0; i < inputs; ++i) out[static_cast<std::size_t>(k * head.width + i)] = static_cast<double>(weight[k * inputs + i]);
+    for (std::int64_t i = 0; i < inputs; ++i)
+      out[static_cast<std::size_t>(k * head.width + i)] = static_cast<double>(weight[k * inputs + i]);
     out[static_cast<std::size_t>(k * head.width + inputs)] = static_cast<double>(bias[k]);
   }
   return out;
@@ -248,7 +254,8 @@ void to_flat(const Head& head, const Values& values, std::span<T> out) noexcept 
 template <Scalar T>
 Status check(const SoftmaxHead<T>& head, std::span<const AlignmentDomain<T>> domains, const AlignmentOptions& options,
              std::span<T> head_gradient) noexcept {
-  if (head.classes < 2) return Status::error(ErrorCode::kShape, "weight", "at least two rows, one a class", head.classes);
+  if (head.classes < 2)
+    return Status::error(ErrorCode::kShape, "weight", "at least two rows, one a class", head.classes);
   if (head.inputs < 1) return Status::error(ErrorCode::kShape, "weight", "at least one column", head.inputs);
   if (domains.empty()) return Status::error(ErrorCode::kShape, "domains", "at least one domain");
   if (!std::isfinite(options.alpha) || !std::isfinite(options.beta)) {
@@ -263,8 +270,8 @@ Status check(const SoftmaxHead<T>& head, std::span<const AlignmentDomain<T>> dom
     if (domain.rows < 1) return Status::error(ErrorCode::kShape, "domains", "at least one row in each", domain.rows);
     for (std::int64_t n = 0; n < domain.rows; ++n) {
       if (domain.labels[n] < 0 || domain.labels[n] >= head.classes) {
-        return Status::error(ErrorCode::kOption, "labels", "class indices below the number of classes", domain.labels[n],
-                             head.classes);
+        return Status::error(ErrorCode::kOption, "labels", "class indices below the number of classes",
+                             domain.labels[n], head.classes);
       }
     }
   }

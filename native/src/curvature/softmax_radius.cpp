@@ -93,7 +93,8 @@ StepRadius softmax_radius(Team& team, int threads, const RadiusRows<T>& rows, co
     return result;
   }
   // The row that decides: as far from the most demanding one as the quantile says. A NaN demands most.
-  const auto rank = static_cast<std::int64_t>(std::floor((1 - options.quantile) * static_cast<double>(rows.rows) + 1e-9));
+  const auto rank =
+      static_cast<std::int64_t>(std::floor((1 - options.quantile) * static_cast<double>(rows.rows) + 1e-9));
   const auto sooner = [exact](double a, double b) noexcept {
     if (std::isnan(a) || std::isnan(b)) return std::isnan(a) && !std::isnan(b);
     return exact ? a < b : a > b;
@@ -117,10 +118,10 @@ StepRadius softmax_radius(Team& team, int threads, const RadiusRows<T>& rows, co
   return result;
 }
 
-#define KRYLOV_INSTANTIATE(T)                                                                                    \
-  template double step_length<T>(const T*, std::int64_t) noexcept;                                               \
-  template void slope_spreads<T>(const RadiusRows<T>&, double, std::int64_t, std::int64_t, double*) noexcept;    \
-  template void binary_radii<T>(const RadiusRows<T>&, double, std::int64_t, std::int64_t, double*) noexcept;     \
+#define KRYLOV_INSTANTIATE(T)                                                                                 \
+  template double step_length<T>(const T*, std::int64_t) noexcept;                                            \
+  template void slope_spreads<T>(const RadiusRows<T>&, double, std::int64_t, std::int64_t, double*) noexcept; \
+  template void binary_radii<T>(const RadiusRows<T>&, double, std::int64_t, std::int64_t, double*) noexcept;  \
   template StepRadius softmax_radius<T>(Team&, int, const RadiusRows<T>&, const RadiusOptions&, double*) noexcept;
 KRYLOV_INSTANTIATE(float)
 KRYLOV_INSTANTIATE(double)

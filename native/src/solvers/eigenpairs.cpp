@@ -37,9 +37,12 @@ template <Scalar T>
 class Subspace {
  public:
   Subspace(Session& session, std::int64_t size, std::int64_t most)
-      : vectors_(session, size), session_(&session), most_(most),
+      : vectors_(session, size),
+        session_(&session),
+        most_(most),
         basis_(static_cast<std::size_t>((most + 1) * size)),
-        projected_(static_cast<std::size_t>(most * most)), coefficients_(static_cast<std::size_t>(most + 1)) {}
+        projected_(static_cast<std::size_t>(most * most)),
+        coefficients_(static_cast<std::size_t>(most + 1)) {}
 
   Vectors<T>& vectors() noexcept { return vectors_; }
   std::int64_t count() const noexcept { return count_; }
@@ -120,9 +123,8 @@ class Subspace {
     std::iota(indices.begin(), indices.end(), 0);
     if (which == Extreme::kLargest) std::reverse(indices.begin(), indices.end());
     if (which == Extreme::kMagnitude) {
-      std::stable_sort(indices.begin(), indices.end(), [this](std::int64_t a, std::int64_t b) {
-        return std::abs(value(a)) > std::abs(value(b));
-      });
+      std::stable_sort(indices.begin(), indices.end(),
+                       [this](std::int64_t a, std::int64_t b) { return std::abs(value(a)) > std::abs(value(b)); });
     }
     return indices;
   }
@@ -135,9 +137,8 @@ class Subspace {
     return std::abs(sum);
   }
   bool is_found(std::span<const std::int64_t> order, std::int64_t wanted, double tolerance) const noexcept {
-    return count_ >= wanted && std::all_of(order.begin(), order.begin() + wanted, [&](std::int64_t i) {
-      return residual(i) <= tolerance * largest_;
-    });
+    return count_ >= wanted && std::all_of(order.begin(), order.begin() + wanted,
+                                           [&](std::int64_t i) { return residual(i) <= tolerance * largest_; });
   }
 
   // out[i] = Ritz vector chosen[i]; out may be the basis itself.

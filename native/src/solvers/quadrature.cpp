@@ -47,7 +47,8 @@ Procedure<QuadratureResult> lanczos_quadrature(Session& session, OperatorPort<T>
   }
   co_return result;
 }
-template Procedure<QuadratureResult> lanczos_quadrature(Session&, OperatorPort<float>, QuadratureOptions, Probes<float>);
+template Procedure<QuadratureResult> lanczos_quadrature(Session&, OperatorPort<float>, QuadratureOptions,
+                                                        Probes<float>);
 template Procedure<QuadratureResult> lanczos_quadrature(Session&, OperatorPort<double>, QuadratureOptions,
                                                         Probes<double>);
 

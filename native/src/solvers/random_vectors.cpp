@@ -16,7 +16,8 @@ constexpr std::int64_t kWorthSharing = 64 * kChunk;
 
 // Elements first .. first + count of a draw, in public order.
 template <Scalar T>
-void random_elements(const Probes<T>& probes, std::uint64_t draw, std::int64_t first, std::int64_t count, T* out) noexcept {
+void random_elements(const Probes<T>& probes, std::uint64_t draw, std::int64_t first, std::int64_t count,
+                     T* out) noexcept {
   if (probes.kind == ProbeKind::kNormal) {
     double normals[kChunk];
     fill_normal(probes.seed, Stream::kProbe, draw, static_cast<std::uint64_t>(first),

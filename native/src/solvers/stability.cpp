@@ -40,7 +40,9 @@ Eigenbasis eigenbasis_of(const double* rows, std::int64_t samples, std::int64_t 
   symmetric_eigen(matrix.data(), n, values.data(), vectors.data());
   Eigenbasis basis;
   std::int64_t first = 0;
-  while (first < n && !(values[static_cast<std::size_t>(first)] > kRelativeZero * static_cast<double>(n) * values.back())) ++first;
+  while (first < n &&
+         !(values[static_cast<std::size_t>(first)] > kRelativeZero * static_cast<double>(n) * values.back()))
+    ++first;
   basis.rank = n - first;
   basis.values.assign(values.begin() + first, values.end());
   const double* const kept = vectors.data() + first * n;
@@ -63,8 +65,14 @@ Eigenbasis eigenbasis_of(const double* rows, std::int64_t samples, std::int64_t 
 class MeanSquareOperator final : public LinearOperator<double> {
  public:
   MeanSquareOperator(const Eigenbasis& basis, std::int64_t samples, std::int64_t per_sample, double p)
-      : basis_(&basis), samples_(samples), per_sample_(per_sample), p_(p), roots_(size()), inner_(size()),
-        first_(basis.rows.size()), second_(basis.rows.size()) {
+      : basis_(&basis),
+        samples_(samples),
+        per_sample_(per_sample),
+        p_(p),
+        roots_(size()),
+        inner_(size()),
+        first_(basis.rows.size()),
+        second_(basis.rows.size()) {
     for (std::int64_t a = 0; a < basis.rank; ++a) {
       for (std::int64_t b = 0; b < basis.rank; ++b) roots_[at(a, b)] = std::sqrt(0.5 * (value(a) + value(b)));
     }
@@ -106,7 +114,9 @@ class MeanSquareOperator final : public LinearOperator<double> {
 
  private:
   std::size_t size() const noexcept { return static_cast<std::size_t>(basis_->rank * basis_->rank); }
-  std::size_t at(std::int64_t a, std::int64_t b) const noexcept { return static_cast<std::size_t>(a * basis_->rank + b); }
+  std::size_t at(std::int64_t a, std::int64_t b) const noexcept {
+    return static_cast<std::size_t>(a * basis_->rank + b);
+  }
   std::size_t cell(std::int64_t row, std::int64_t k) const noexcept { return at(row, k); }
   double value(std::int64_t a) const noexcept { return basis_->values[static_cast<std::size_t>(a)]; }
 
@@ -151,8 +161,9 @@ Procedure<StabilityResult> stability(Session& session, const double* rows, std::
   for (const std::int64_t batch : batches) {
     StabilityCase& one = result.cases.emplace_back();
     one.batch = batch;
-    one.noise_factor =
-        samples == 1 ? 0 : static_cast<double>(samples - batch) / (static_cast<double>(batch) * static_cast<double>(samples - 1));
+    one.noise_factor = samples == 1 ? 0
+                                    : static_cast<double>(samples - batch) /
+                                          (static_cast<double>(batch) * static_cast<double>(samples - 1));
     one.mean_square_threshold = kInfinity;
     if (basis.rank == 0) continue;
     one.necessary_bound = ((1 - one.noise_factor) * square + one.noise_factor * sample_square) / result.trace;
@@ -163,7 +174,8 @@ Procedure<StabilityResult> stability(Session& session, const double* rows, std::
     probes.given_count = 1;
     EigenpairsOptions options;
     options.tolerance = kTolerance;
-    const EigenpairsResult<double> top = co_await eigenpairs<double>(session, OperatorPort<double>(op), options, probes);
+    const EigenpairsResult<double> top =
+        co_await eigenpairs<double>(session, OperatorPort<double>(op), options, probes);
     if (top.reason == SpectrumReason::kAborted || top.values.empty()) {
       result.cases.pop_back();
       result.reason = top.reason;

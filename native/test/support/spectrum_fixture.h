@@ -32,7 +32,8 @@ struct Matrix {
         for (std::size_t r = 0; r < side; ++r) {
           double dot = 0;
           for (std::size_t c = 0; c < side; ++c) dot += dense[half == 0 ? r * side + c : c * side + r] * v[c];
-          for (std::size_t c = 0; c < side; ++c) dense[half == 0 ? r * side + c : c * side + r] -= 2 * dot / square * v[c];
+          for (std::size_t c = 0; c < side; ++c)
+            dense[half == 0 ? r * side + c : c * side + r] -= 2 * dot / square * v[c];
         }
       }
     }
@@ -63,7 +64,8 @@ struct Matrix {
 
 inline Values evenly(std::int64_t n, double first, double last) {
   Values values(static_cast<std::size_t>(n));
-  for (std::int64_t i = 0; i < n; ++i) values[static_cast<std::size_t>(i)] = first + (last - first) * double(i) / double(n - 1);
+  for (std::int64_t i = 0; i < n; ++i)
+    values[static_cast<std::size_t>(i)] = first + (last - first) * double(i) / double(n - 1);
   return values;
 }
 
