@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import type { MinimizeProblem, MinimizerOption } from '../src/index.js'
 import {
+  adahessian,
   adam,
   bfgs,
   constant,
@@ -193,6 +194,42 @@ describe('minimize', () => {
       expect([reason, iterations]).toEqual(['notFinite', 0])
       expectClose(x, [-1.2, 1], 0)
     }
+  })
+
+  test.each<[string, MinimizerOption]>([
+    ['newtonCG', newtonCG()],
+    ['newtonMR', newtonMR()],
+    ['hessianFree', hessianFree({ curvature: 'hessian', preconditioner: plain })],
+    ['gradientNormalizedSmoothness, cg', gradientNormalizedSmoothness({ curvature: 'hessian', solver: 'cg' })],
+    ['gradientNormalizedSmoothness', gradientNormalizedSmoothness({ curvature: 'hessian' })],
+  ])('a curvature that is not finite ends %s', async (_, optimizer) => {
+    const problem: MinimizeProblem = { ...bowl, hessianProduct: (_x, _v, out) => out.fill(Number.NaN) }
+    const { reason, x, iterations } = await minimize(problem, [3, -2], optimizer)
+    expect([reason, iterations]).toEqual(['notFinite', 0])
+    expectClose(x, [3, -2], 0)
+  })
+
+  test.each(['trainlm', 'nielsen'] as const)('a Jacobian that is not finite ends %s', async (schedule) => {
+    const residuals = {
+      ...line.residuals,
+      jacobian: (_x: unknown, out: { fill(value: number): unknown }) => out.fill(Number.NaN),
+    }
+    const problem = { residuals } as MinimizeProblem
+    const { reason, iterations } = await minimize(problem, [0, 0], levenbergMarquardt({ schedule }))
+    expect([reason, iterations]).toEqual(['notFinite', 0])
+  })
+
+  test('adahessian without epsilon stays where nothing slopes', async () => {
+    const flat: MinimizeProblem = {
+      valueAndGradient: (_, gradient) => {
+        gradient.fill(0)
+        return 1
+      },
+      hessianProduct: (_x, _v, out) => out.fill(0),
+    }
+    const { x, numbers } = await minimize(flat, [1, 2], adahessian({ epsilon: 0 }), { maxIterations: 2 })
+    expectClose(x, [1, 2], 0)
+    expect(numbers.stepNorm).toBe(0)
   })
 
   test('what a function or a listener throws comes out', async () => {

@@ -97,15 +97,15 @@ Napi::Value start(Napi::Env env, CallPointer<T, Result> call, Run run, Write wri
 }
 
 // [count, size] in public order, or null where there are none.
-template <Scalar T, class Result>
-Napi::Value write_rows(Napi::Env env, const Call<T, Result>& call, const AlignedBuffer<T>& rows, std::int64_t size) {
+template <Scalar T>
+Napi::Value write_rows(Napi::Env env, const VectorLayout<T>& layout, const AlignedBuffer<T>& rows, std::int64_t size) {
   if (rows.empty()) return env.Null();
   const std::int64_t count = static_cast<std::int64_t>(rows.size()) / size;
-  const auto length = static_cast<std::size_t>(public_size(call.layout, size));
+  const auto length = static_cast<std::size_t>(public_size(layout, size));
   Napi::Value array;
   const std::span<T> to = make_array<T>(env, static_cast<std::size_t>(count) * length, array);
   for (std::int64_t i = 0; i < count; ++i) {
-    load_vector<T>(call.layout, rows.data() + i * size, size, to.subspan(static_cast<std::size_t>(i) * length, length));
+    load_vector<T>(layout, rows.data() + i * size, size, to.subspan(static_cast<std::size_t>(i) * length, length));
   }
   return array;
 }
@@ -142,7 +142,7 @@ Napi::Value start_eigenpairs(const Napi::CallbackInfo& info) {
           auto object = write_ending(env, call.result);
           object.Set("values", copy_array<double>(env, call.result.values));
           object.Set("residuals", copy_array<double>(env, call.result.residuals));
-          object.Set("vectors", write_rows(env, call, call.result.vectors, call.matrix.columns()));
+          object.Set("vectors", write_rows<T>(env, call.layout, call.result.vectors, call.matrix.columns()));
           object.Set("restarts", static_cast<double>(call.result.restarts));
           return object;
         });
@@ -206,7 +206,7 @@ Napi::Value start_hutchinson(const Napi::CallbackInfo& info) {
           object.Set("square", square.mean);
           object.Set("squareError", square.standard_error);
           object.Set("diagonalError", result.diagonal_error);
-          object.Set("diagonal", write_rows(env, call, result.diagonal, call.matrix.columns()));
+          object.Set("diagonal", write_rows<T>(env, call.layout, result.diagonal, call.matrix.columns()));
           return object;
         });
   });
@@ -252,8 +252,11 @@ Napi::Value start_spectral_norm(const Napi::CallbackInfo& info) {
           auto object = write_ending(env, call.result);
           object.Set("norm", call.result.norm);
           object.Set("iterations", static_cast<double>(call.result.iterations));
-          object.Set("left", write_rows(env, call, call.result.left, call.matrix.rows()));
-          object.Set("right", write_rows(env, call, call.result.right, call.matrix.columns()));
+          // The rows' side has a layout of its own: a Jacobian's outputs are plain.
+          const auto& native = call.matrix.native();
+          const VectorLayout<T> rows_layout = native != nullptr ? native->output_layout() : nullptr;
+          object.Set("left", write_rows<T>(env, rows_layout, call.result.left, call.matrix.rows()));
+          object.Set("right", write_rows<T>(env, call.layout, call.result.right, call.matrix.columns()));
           return object;
         });
   });

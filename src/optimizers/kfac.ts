@@ -1,3 +1,4 @@
+import { optionError } from '../internal/errors.js'
 import { seedOption } from './curvature-options.js'
 import type { Filled } from './rule.js'
 import { flag, group, numeric, resolveByTable, word } from './rule.js'
@@ -28,7 +29,7 @@ export type KfacOptions = {
   readonly dampingForm?: 'factored' | 'eigen'
   /** The step's length: by the quadratic model with exact products (default), by KL clipping, or as it is. */
   readonly rescaling?: 'model' | 'klClip' | 'none'
-  /** The last step takes part, with rescaling `model`; default true. */
+  /** The last step takes part; with rescaling `model` only, where it is the default. */
   readonly momentum?: boolean
   /** κ of KL clipping; default 1e-3. */
   readonly klClip?: number | ScheduleOption
@@ -64,7 +65,10 @@ const options = {
  * @see Martens and Grosse 2015 (arXiv 1503.05671)
  */
 export function kfac(given: KfacOptions = {}): Kfac {
-  return Object.freeze({ kind: 'kfac', ...resolveByTable('kfac', options, given) } as Kfac)
+  const momentum = given.rescaling === undefined || given.rescaling === 'model'
+  if (given.momentum === true && !momentum)
+    throw optionError('kfac momentum', "false, since rescaling is not 'model'", true)
+  return Object.freeze({ kind: 'kfac', ...resolveByTable('kfac', options, { momentum, ...given }) } as Kfac)
 }
 
 export const kfacRule = Object.freeze({ kind: 'kfac', options, resolve: kfac })

@@ -20,7 +20,7 @@ export type SophiaOptions = {
   readonly every?: number | ScheduleOption
   /** From a gradient for labels drawn from the model (default), or from a Hessian product with random signs. */
   readonly estimator?: 'gaussNewtonBartlett' | 'hutchinson'
-  /** Of labels and signs; default 0. */
+  /** Of the random signs; default 0. Labels are drawn by the run's seed. */
   readonly seed?: number
 }
 export type Sophia = Filled<SophiaOptions> & { readonly kind: 'sophia' }

@@ -106,10 +106,11 @@ Procedure<MinimizerReport> AdaHessian<T>::update(Session& session, Objective<T>&
     const double root = std::sqrt(v) / root2;
     const double scale = (power == 1 ? root : std::pow(root, power)) + epsilon;
     const double at = static_cast<double>(x[i]);
-    const double step = lr * (m / correction1 / scale + decay * at);
+    // 0 / 0, in the padding for one, where epsilon is 0.
+    const double slope = m == 0 ? 0 : m / correction1 / scale;
+    const double step = lr * (slope + decay * at);
     moved += step * step, curvature += d;
-    // 0 / 0 in the padding, where epsilon is 0.
-    if (m != 0 || decay != 0) x[i] = static_cast<T>(at - step);
+    x[i] = static_cast<T>(at - step);
   }
   report.accepted = true;
   report.learning_rate = lr;

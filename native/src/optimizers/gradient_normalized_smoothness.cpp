@@ -76,6 +76,7 @@ class GradientNormalizedSmoothness final : public Minimizer<T> {
     AlignedBuffer<T> rhs;                       // -g
     std::int64_t products = 0, iterations = 0;
     const char* reason = "";
+    bool finite = true;                         // the products
   };
   Procedure<void> form(Session& session, Objective<T>& objective, System& system) const;
   Procedure<bool> solve(Session& session, Objective<T>& objective, System& system, double gradient_norm, double lambda,
@@ -112,6 +113,7 @@ Procedure<void> GradientNormalizedSmoothness<T>::form(Session& session, Objectiv
       a = b = a == b ? a : (a + b) / 2;
     }
   }
+  for (const double a : system.matrix) system.finite = system.finite && std::isfinite(a);
 }
 
 // False where the matrix is not positive definite.
@@ -138,6 +140,7 @@ Procedure<bool> GradientNormalizedSmoothness<T>::solve(Session& session, Objecti
   system.products += solved.products;
   system.iterations += solved.iterations;
   system.reason = name_of(solved.reason);
+  system.finite = solved.reason != SolveReason::kNotFinite;
   Vectors<T>(session, size_).copy(solved.solution.data(), h);
   co_return solved.reason != SolveReason::kNegativeCurvature && solved.reason != SolveReason::kNotFinite;
 }
@@ -172,7 +175,7 @@ Procedure<MinimizerReport> GradientNormalizedSmoothness<T>::update(Session& sess
   const std::int64_t most = adapt_ ? std::max<std::int64_t>(1, count_at(max_tries_, updates_)) : 1;
   double lambda = 0, there = f, next_norm = 0;
   std::int64_t tries = 0;
-  while (!report.accepted && tries < most) {
+  while (!report.accepted && tries < most && system.finite) {
     ++tries;
     lambda = gradient_norm / (gamma + schedule_value(tolerance_, updates_));
     const bool solved = co_await solve(session, objective, system, gradient_norm, lambda, h.data());
@@ -186,6 +189,11 @@ Procedure<MinimizerReport> GradientNormalizedSmoothness<T>::update(Session& sess
       report.accepted = adapt_ ? falls : std::isfinite(there) && std::isfinite(next_norm);
     }
     if (adapt_ && !report.accepted) gamma /= 2;
+  }
+  if (!system.finite) {
+    report.accepted = false;
+    report.loss = NAN;
+    co_return report;
   }
   const double used = gamma;
   if (adapt_) gamma = std::fmax(report.accepted ? 2 * gamma : gamma, schedule_value(minimum_, updates_));

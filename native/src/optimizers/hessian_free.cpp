@@ -223,6 +223,10 @@ Procedure<MinimizerReport> HessianFree<T>::update(Session& session, Objective<T>
   SolveResult<T> solved = co_await conjugate_gradient<T>(session, b, rhs.data(), start.data(), preconditioner,
                                                          solver_options(lambda), SolveObserver<T>());
   if (session.stopped()) co_return report;
+  if (solved.reason == SolveReason::kNotFinite) {
+    report.loss = NAN;
+    co_return report;
+  }
 
   Values values;
   values.point = vectors.make();

@@ -133,6 +133,10 @@ Procedure<MinimizerReport> LevenbergMarquardt<T>::update(Session& session, Objec
   report.loss = objective.residual_factor() * sum;
   if (session.stopped() || !std::isfinite(sum)) co_return report;
   const double gradient_norm = 2 * std::sqrt(square(gradient_));
+  if (!std::isfinite(gradient_norm)) {
+    report.loss = NAN;
+    co_return report;
+  }
   const double maximum = schedule_value(maximum_, updates_);
   if (!(mu_ > 0)) {
     mu_ = schedule_value(initial_, 0);

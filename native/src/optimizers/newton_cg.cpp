@@ -98,6 +98,10 @@ Procedure<MinimizerReport> NewtonCg<T>::update(Session& session, Objective<T>& o
   const SolveResult<T> solved = co_await conjugate_gradient<T>(session, b, point.data(), nullptr, OperatorPort<T>(),
                                                                options, SolveObserver<T>());
   if (session.stopped()) co_return report;
+  if (solved.reason == SolveReason::kNotFinite) {
+    report.loss = NAN;
+    co_return report;
+  }
 
   const T* p = solved.solution.data();
   const double step_norm = vectors.norm(p), model = solved.quadratic;

@@ -141,6 +141,10 @@ Procedure<MinimizerReport> NewtonMr<T>::update(Session& session, Objective<T>& o
   SolveResult<T> solved =
       co_await minres<T>(session, b, rhs.data(), OperatorPort<T>(), options, SolveObserver<T>());
   if (session.stopped()) co_return report;
+  if (solved.reason == SolveReason::kNotFinite) {
+    report.loss = NAN;
+    co_return report;
+  }
 
   const bool negative = solved.reason == SolveReason::kNegativeCurvature;
   const char* kind = negative ? "negativeCurvature" : "solution";

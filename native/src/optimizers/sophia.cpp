@@ -13,7 +13,7 @@
 //   weightDecay    0      >= 0   decoupled, times the learning rate
 //   every          10     >= 1   the first update always estimates: without h every element would move by the full rate
 //   estimator      gaussNewtonBartlett    gaussNewtonBartlett | hutchinson
-//   seed           0             of labels' numbers and of the signs
+//   seed           0             of the signs; labels are drawn by the run's seed
 #include <algorithm>
 #include <cmath>
 
