@@ -14,7 +14,7 @@ const suites = {
   plain: { title: 'native tests' },
   sanitize: { title: 'native tests with sanitizers' },
   thread: { title: 'native tests with the thread sanitizer' },
-  neon: { title: 'native tests for arm64', ...crossTools },
+  neon: { title: 'native tests for arm64', ...crossTools, parallel: true },
 }
 
 function buildFolder(preset) {
@@ -40,7 +40,7 @@ function countCases(output) {
 
 /** Runs one of the suites, with `built` against the archives in that folder. Returns its counts; a build that fails or a run that crashes counts as a failure. */
 export function runNativeTests(name, { built = '' } = {}) {
-  const { title, programs = [], packages = '' } = suites[name]
+  const { title, programs = [], packages = '', parallel = false } = suites[name]
   const missing = ['cmake', ...programs].filter((program) => !isInstalled(program))
   if (!hasDoctest()) missing.push('doctest')
   if (missing.length > 0) {
@@ -57,7 +57,8 @@ export function runNativeTests(name, { built = '' } = {}) {
     if (runQuietly('cmake', args).status !== 0) return { passed: 0, failed: 1 }
   }
   say(`running the ${title}`)
-  const { status, output } = runQuietly('ctest', ['--test-dir', folder, '--verbose', '--no-tests=error'])
+  const shared = parallel ? ['--parallel', String(jobs)] : []
+  const { status, output } = runQuietly('ctest', ['--test-dir', folder, '--verbose', '--no-tests=error', ...shared])
   const counts = countCases(output)
   if (status !== 0 && counts.failed === 0) counts.failed = 1
   say(`${title}: ${counts.passed} cases passed of ${counts.passed + counts.failed}`)

@@ -246,6 +246,8 @@ export type {
 } from './optimizers/registry.js'
 export { minimizerKinds, optimizerKinds } from './optimizers/registry.js'
 export type { Filled } from './optimizers/rule.js'
+export type { SaddleFreeNewton, SaddleFreeNewtonOptions } from './optimizers/saddle-free-newton.js'
+export { saddleFreeNewton } from './optimizers/saddle-free-newton.js'
 export type {
   ConstantOptions,
   CosineOptions,
@@ -272,15 +274,15 @@ export type { Sophia, SophiaOptions } from './optimizers/sophia.js'
 export { sophia } from './optimizers/sophia.js'
 export type { StochasticLbfgs, StochasticLbfgsOptions } from './optimizers/stochastic-lbfgs.js'
 export { stochasticLbfgs } from './optimizers/stochastic-lbfgs.js'
-export type { ChartOptions, Series } from './report/figure.js'
+export type { ChartOptions, LegendKind, Series } from './report/figure.js'
 export { renderChart, writeChart } from './report/figure.js'
 export type { DescribedModel, ReportEpoch, ReportHistory, ReportOptions } from './report/report.js'
 export { renderReport, writeReport } from './report/report.js'
 export type {
+  CollectOptions,
   ConjugateGradientOptions,
   ConjugateGradientResult,
   ProgressOptions,
-  SolveResult,
   StoredIterate,
   StoreOptions,
 } from './solvers/conjugate-gradient.js'
@@ -291,7 +293,7 @@ export type { LeastSquaresOptions } from './solvers/least-squares.js'
 export { leastSquares, leastSquaresSync } from './solvers/least-squares.js'
 export type { MinresOptions, MinresResult } from './solvers/minres.js'
 export { minres, minresSync } from './solvers/minres.js'
-export type { SolveIteration, SolveOptions } from './solvers/options.js'
+export type { SolveIteration, SolveOptions, SolveResult } from './solvers/options.js'
 export type { SteihaugOptions, SteihaugReason, SteihaugResult } from './solvers/steihaug.js'
 export { steihaug, steihaugSync } from './solvers/steihaug.js'
 export type { SystemInfo } from './system.js'
@@ -308,8 +310,12 @@ export type {
   MinimizeResult,
 } from './training/minimize.js'
 export { minimize, minimizeSync } from './training/minimize.js'
+export type { MinimizeState } from './training/minimize-state.js'
 export type { EarlyStoppingOptions, StepOptions, TrainOptions } from './training/options.js'
+export type { RecordOptions, StabilityRecord, StabilityRecordOptions } from './training/record.js'
 export type { TrainingState } from './training/state.js'
+export type { SoftmaxRadiusControlOptions, StepSize, StepSizeOption } from './training/step-size.js'
+export { softmaxRadiusControl } from './training/step-size.js'
 export type {
   Evaluation,
   HeadEvaluation,

@@ -31,6 +31,13 @@ describe('layers', () => {
     ['fraction', () => dense(2.5), 'dense units', '2.5'],
     ['text', () => dense('3' as never), 'dense units', "'3'"],
     ['activation', () => dense(3, 'rely' as never), "did you mean 'relu'"],
+    [
+      'options in second place',
+      () => dense(3, { activation: 'relu' } as never),
+      'second argument',
+      'options come third',
+    ],
+    ['options alone', () => dense(3, { bias: false } as never), 'dense activation', 'options come third'],
     ['activation object', () => dense(3, { kind: 'leakyRelu', alpha: 1 } as never), "'alpha'"],
     ['option of none', () => dense(3, { kind: 'relu', slope: 1 } as never), "'slope'"],
     ['misspelt', () => dense(3, 'relu', { biass: false } as never), "did you mean 'bias'"],

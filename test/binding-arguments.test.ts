@@ -308,6 +308,36 @@ describe('a minimization', () => {
     expect(() => minimization.update()).toThrow(withCode('ERR_STATE'))
   })
 
+  test('takes over the state of another one', () => {
+    const first = make()
+    expect(first.state()).toMatchObject({ updates: 0, evaluations: 0, value: null, gradientKnown: false })
+    const update = first.update()
+    expect(() => first.state()).toThrow(withCode('ERR_BUSY'))
+    expect(() => first.setState(make().state())).toThrow(withCode('ERR_BUSY'))
+    for (let request = update.advance(); request !== null; request = update.advance()) {
+      const x = request.input as Float64Array
+      update.answer(gradient(x), value(x))
+    }
+    const second = new native.Minimization(lbfgs(), first.x(), functionSources())
+    second.setState(first.state())
+    expect(second.state()).toEqual(first.state())
+    expect([second.updates, second.evaluations]).toEqual([1, first.evaluations])
+    const state = first.state()
+    for (const wrong of [
+      { evaluations: -1 },
+      { value: '1' },
+      { gradientKnown: 0 },
+      { numbers: null },
+      { updates: 0.5 },
+    ]) {
+      expect(() => second.setState({ ...state, ...wrong } as never)).toThrow(withCode('ERR_OPTION'))
+    }
+    expect(() => second.setState({ ...state, plain: { pairScales: [1] } } as never)).toThrow(withCode('ERR_DTYPE'))
+    first.dispose()
+    expect(() => first.state()).toThrow(withCode('ERR_STATE'))
+    expect(() => first.setState(state)).toThrow(withCode('ERR_STATE'))
+  })
+
   test('a computation outlives its minimization', () => {
     const minimization = make()
     const update = minimization.update()

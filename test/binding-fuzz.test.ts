@@ -12,9 +12,28 @@ import type {
   NativeTrainer,
 } from '../src/internal/native.js'
 import { addon } from '../src/internal/native.js'
-import { adam, dataset, functionSources, lbfgs, tasks, trainOptions, twoHeads } from './support/binding.js'
+import {
+  adam,
+  dataset,
+  functionSources,
+  lbfgs,
+  stabilityOptions,
+  tasks,
+  trainOptions,
+  twoHeads,
+} from './support/binding.js'
 import { random } from './support/data.js'
-import { asking, detached, foreign, garbage, handles, matrix, Planted, solverOptions } from './support/garbage.js'
+import {
+  asking,
+  detached,
+  foreign,
+  garbage,
+  handles,
+  matrix,
+  minimization,
+  Planted,
+  solverOptions,
+} from './support/garbage.js'
 
 const native = addon()
 
@@ -196,7 +215,7 @@ const calls: Call[] = [
   { name: 'evaluateAsync', args: () => [batch(), tasks(), 0.1, 0], call: method(() => model, 'evaluateAsync') },
   {
     name: 'train',
-    args: () => [batch(), { ...trainOptions(), validation: batch() }, onEvent],
+    args: () => [batch(), { ...trainOptions(), validation: batch(), stability: stabilityOptions() }, onEvent],
     // The listener is ours, so that every run is counted.
     call: ([data, options, listener]) =>
       method(freshModel, 'train')([data, options, typeof listener === 'function' ? onEvent : listener]),
@@ -220,6 +239,11 @@ const calls: Call[] = [
         (...list: never[]) => new native.Minimization(...(list as unknown as [never, never, never])).update(),
         [spec, x0, sources],
       ),
+  },
+  {
+    name: 'minimization.setState',
+    args: () => [minimization().state()],
+    call: method(minimization, 'setState'),
   },
   { name: 'linearize', args: () => [batch(), tasks(), 0.1, 0], call: method(freshModel, 'linearize') },
   { name: 'trainer.step', args: () => [batch(), null], call: method(trainer, 'step') },

@@ -37,6 +37,7 @@ const radius = () => ({
   quantile: 0.9,
   exactBinary: true,
   alongUpdate: false,
+  sigmoids: false,
 })
 const calls: Call[] = [
   {

@@ -21,6 +21,8 @@ const options = {
   recomputeEvery: 0,
   storeGrowth: 0,
   storeFirst: 5,
+  collectHistory: 0,
+  collectChoice: 'spread' as const,
 }
 const foreign = { rows: size, columns: size, source: 3, transposedSource: -1 }
 const start = (observer = -1): NativeComputation<NativeSolveResult> =>

@@ -317,7 +317,8 @@ describe('kfacPreconditioner', () => {
   test('misuse', () => {
     const point = classify()
     expectError(() => kfacPreconditioner(point, {} as never), 'ERR_OPTION', 'kfacPreconditioner damping')
-    expectError(() => kfacPreconditioner(point, { damping: 0 }), 'ERR_OPTION', 'damping')
+    const zero = ['kfacPreconditioner damping', 'a number above 0, since the point has no l2, received 0']
+    expectError(() => kfacPreconditioner(point, { damping: 0 }), 'ERR_OPTION', ...zero)
     expectError(() => kfacPreconditioner(point, { damping: -1 }), 'ERR_OPTION', 'kfacPreconditioner damping')
     expectError(() => kfacPreconditioner(point, { damping: 1, form: 'eigen' as never }), 'ERR_OPTION', 'form')
     expectError(() => kfacPreconditioner(point, { damping: 1, seed: 1 }), 'ERR_OPTION', 'kfacPreconditioner seed')
@@ -343,9 +344,16 @@ describe('diagonalPreconditioner', () => {
   })
 
   test('misuse', () => {
-    expectError(() => diagonalPreconditioner(Float64Array.of(1, 0)), 'ERR_OPTION', 'damping', '1')
-    expectError(() => diagonalPreconditioner(Float64Array.of(1, 2, -1), { damping: 0.5 }), 'ERR_OPTION', 'damping', '2')
-    expectError(() => diagonalPreconditioner(Float32Array.of(1e-40)), 'ERR_OPTION', 'damping')
+    expectError(
+      () => diagonalPreconditioner(Float64Array.of(1, 0)),
+      'ERR_OPTION',
+      'diagonal[1]',
+      'damping',
+      'received 0',
+    )
+    const negative = Float64Array.of(1, 2, -1)
+    expectError(() => diagonalPreconditioner(negative, { damping: 0.5 }), 'ERR_OPTION', 'diagonal[2]', 'received -1')
+    expectError(() => diagonalPreconditioner(Float32Array.of(1e-40)), 'ERR_OPTION', 'diagonal[0]', 'damping')
     expectError(() => diagonalPreconditioner(Float64Array.of(Number.NaN)), 'ERR_OPTION', 'diagonal[0]')
     expectError(() => diagonalPreconditioner(new Float64Array(0)), 'ERR_SHAPE', 'diagonal')
     expectError(() => diagonalPreconditioner([1] as never), 'ERR_DTYPE', 'diagonal')
@@ -420,6 +428,9 @@ describe('lbfgsPreconditioner', () => {
     expectError(call([good, { s: good.s, y: new Float32Array(3).fill(1) }]), 'ERR_DTYPE', 'pairs[1].y')
     expectError(call([{ s: Float64Array.of(Number.NaN), y: Float64Array.of(1) }]), 'ERR_OPTION', 'pairs[0].s[0]')
     const negative = { s: good.s, y: (good.y as FloatArray).map((x) => -x) }
-    expectError(call([good, negative]), 'ERR_OPTION', 'pairs', '1')
+    expectError(call([good, negative]), 'ERR_OPTION', 'pairs[1]')
+    // A step of ones makes the product the sum of y.
+    const ones = { s: Float64Array.of(1, 1, 1), y: Float64Array.of(1, -3, 0.5) }
+    expectError(call([good, ones]), 'ERR_OPTION', 'pairs[1]', "s'y above 0", 'received -1.5')
   })
 })

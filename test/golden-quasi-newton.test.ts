@@ -102,7 +102,7 @@ describe.each(runs)('lbfgs.json, $name', ({ value: run }) => {
     })
     expectRelative(result.x, run.x[count] as readonly number[], tolerance)
     expect([result.reason, result.converged]).toEqual(
-      run.stop === 'iterations' ? ['maxIterations', undefined] : ['converged', 'noDescent'],
+      run.stop === 'iterations' ? ['maxIterations', undefined] : ['converged', 'changeTolerance'],
     )
   })
 })

@@ -22,6 +22,8 @@ import type { Nested } from './support/golden.js'
 import { flatten, goldenFile } from './support/golden.js'
 
 type Layers = readonly (DenseOptions & { readonly units: number })[]
+/** Of an iteration, without the state that it offers. */
+type Numbers = Omit<MinimizeIteration, 'state'>
 type Rows = readonly (readonly number[])[]
 
 /** Runs both forms, which must agree to the bit, and collects the iterations. */
@@ -30,11 +32,15 @@ async function run(
   x0: readonly number[],
   optimizer: MinimizerOption,
   maxIterations: number,
-): Promise<{ result: MinimizeResult; iterations: MinimizeIteration[] }> {
-  const iterations: MinimizeIteration[] = []
-  const result = await minimize(problem, x0, optimizer, { maxIterations, onIteration: (it) => iterations.push(it) })
-  const sync: MinimizeIteration[] = []
-  const again = minimizeSync(problem, x0, optimizer, { maxIterations, onIteration: (it) => sync.push(it) })
+): Promise<{ result: MinimizeResult; iterations: Numbers[] }> {
+  const collect =
+    (into: Numbers[]) =>
+    ({ state, ...numbers }: MinimizeIteration): unknown =>
+      into.push(numbers)
+  const iterations: Numbers[] = []
+  const result = await minimize(problem, x0, optimizer, { maxIterations, onIteration: collect(iterations) })
+  const sync: Numbers[] = []
+  const again = minimizeSync(problem, x0, optimizer, { maxIterations, onIteration: collect(sync) })
   expect(again).toEqual(result)
   expect(sync).toEqual(iterations)
   return { result, iterations }

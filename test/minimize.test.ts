@@ -278,8 +278,8 @@ describe('minimize', () => {
     expectError(() => refused(bowl, [Number.NaN], lbfgs()), 'ERR_NOT_FINITE', 'x0[0]')
     expectError(() => refused(bowl, [1], adam()), 'ERR_OPTION', 'createOptimizer')
     expectError(() => refused(bowl, [1], kfac()), 'ERR_OPTION', 'network')
-    expectError(() => refused(bowl, [1], hessianFree()), 'ERR_OPTION', 'Gauss-Newton')
-    expectError(() => refused(bowl, [1], hessianFree({ curvature: 'hessian' })), 'ERR_OPTION', 'per-sample')
+    expectError(() => refused(bowl, [1], hessianFree({ preconditioner: plain })), 'ERR_OPTION', 'Gauss-Newton')
+    expectError(() => refused(bowl, [1], hessianFree({ curvature: 'hessian' })), 'ERR_OPTION', 'preconditioner.kind')
     expectError(() => refused(bowl, [1], levenbergMarquardt()), 'ERR_OPTION', 'residuals')
     expectError(
       () => refused(rosenbrock, [1, 1], lbfgs(), { maxIteration: 1 }),

@@ -14,9 +14,11 @@ import {
   normal,
   orthogonal,
   residual,
+  softmaxCrossEntropy,
   softplus,
   sparse,
   torchLinear,
+  train,
   truncatedNormal,
   uniform,
   xavierNormal,
@@ -245,8 +247,25 @@ describe('predict', () => {
     await expect(model.predictAsync(rows, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
   })
 
-  test('probabilities and classes of an untrained model', () => {
-    const { data } = model.predict(rows, { output: 'probability' })
+  test('without a link there are no probabilities, and no classes of a single output', async () => {
+    const message = "train the model, or give createModel its task, such as 'softmax'"
+    expectError(() => model.predict(rows, { output: 'probability' }), 'ERR_STATE', 'predict output', message)
+    const refused = model.predictAsync(rows, { output: 'probability' })
+    await expect(refused).rejects.toThrow(/predictAsync output.*'probability'/)
+    const layers = [dense(4, 'relu')]
+    const heads = createModel({ inputs: 3, layers, heads: { a: [dense(2)], b: [dense(1)] } })
+    expectError(() => heads.predict(rows, { output: 'class' }), 'ERR_STATE', "the output 'b'", "'sigmoid'")
+    expectError(() => heads.predict(rows, { output: 'clas' as never }), 'ERR_OPTION', 'predict output', "'class'")
+    const trained = createModel(model.spec)
+    const data = { inputs: rows, targets: rows.map((_, i) => i % 3) }
+    await train(trained, data, { loss: softmaxCrossEntropy(), epochs: 1 })
+    const [a = 0, b = 0, c = 0] = trained.predict(rows.slice(0, 1), { output: 'probability' }).data
+    expect(a + b + c).toBeCloseTo(1, 6)
+  })
+
+  test('probabilities and classes of an untrained model that is told its links', () => {
+    const told = createModel({ inputs: 3, layers: [dense(4, 'tanh'), dense(3)], seed: 5, task: 'softmax' })
+    const { data } = told.predict(rows, { output: 'probability' })
     const classes = model.predict(rows, { output: 'class' })
     expect(classes).toBeInstanceOf(Int32Array)
     rows.forEach((_, row) => {
@@ -260,7 +279,7 @@ describe('predict', () => {
       )
       expect(classes[row]).toBe(z.indexOf(Math.max(...z)))
     })
-    const one = createModel({ inputs: 3, layers: [dense(1)], seed: 2 })
+    const one = createModel({ inputs: 3, layers: [dense(1)], seed: 2, task: 'sigmoid' })
     const raw = one.predict(rows).data
     expectClose(
       one.predict(rows, { output: 'probability' }).data,
@@ -282,7 +301,13 @@ describe('predict', () => {
   })
 
   test('with heads gives an object of outputs', async () => {
-    const heads = createModel({ inputs: 3, layers: [dense(4, 'relu')], heads: { a: [dense(2)], b: [dense(1)] } })
+    const task = { a: 'softmax', b: 'sigmoid' } as const
+    const heads = createModel({
+      inputs: 3,
+      layers: [dense(4, 'relu')],
+      heads: { a: [dense(2)], b: [dense(1)] },
+      task,
+    })
     const out = heads.predict(rows)
     expect(out.a.shape).toEqual([150, 2])
     expect(out.b.shape).toEqual([150, 1])

@@ -341,6 +341,17 @@ describe('misuse', () => {
       'vectors',
       '[k, 2]',
     ],
+    [
+      'an output over the vectors, of a function',
+      () => {
+        const both = new Float64Array(6)
+        const twice = functionOperator({ size: 2, dtype: 'float64', matvec: (v) => v.map((x) => 2 * x) })
+        matmat(twice, both.subarray(0, 4), both.subarray(2, 6))
+      },
+      'ERR_OPTION',
+      'out',
+      'memory that overlaps',
+    ],
     ['no vectors', () => matmat(a, new Float64Array(0)), 'ERR_SHAPE', 'vectors'],
     [
       'vectors that lack values',

@@ -28,6 +28,7 @@ import {
   newtonMR,
   nonlinearConjugateGradient,
   optimizerKinds,
+  saddleFreeNewton,
   save,
   sophia,
   stochasticLbfgs,
@@ -46,6 +47,7 @@ const optimizers: [string, OptimizerOption, string][] = [
   ['hessianFree', hessianFree(), 'reductionRatio'],
   ['newtonCG', newtonCG(), 'cgIterations'],
   ['newtonMR', newtonMR(), 'minresIterations'],
+  ['saddleFreeNewton', saddleFreeNewton(), 'dampingAfter'],
   ['krylovSubspaceDescent', krylovSubspaceDescent({ subspaceSize: 5 }), 'subspaceSize'],
   ['gradientNormalizedSmoothness', gradientNormalizedSmoothness(), 'gammaAfter'],
   ['nonlinearConjugateGradient', nonlinearConjugateGradient(), 'evaluations'],
@@ -101,10 +103,71 @@ describe('specs', () => {
     expectError(wrong({ cg: 3 }), 'ERR_OPTION', 'hessianFree cg', 'an object of options')
     expectError(wrong({ preconditioner: { kind: 'martin' } }), 'ERR_OPTION', "did you mean 'martens'")
     expectError(() => lbfgs({ history: 2.5 }), 'ERR_OPTION', 'an integer')
+    expectError(
+      () => lbfgs({ history: 2 ** 40 }),
+      'ERR_OPTION',
+      'lbfgs history',
+      'from 1 to 1000000000',
+      '1099511627776',
+    )
+    expectError(() => kfac({ damping: 0 }), 'ERR_OPTION', 'kfac damping', '> 0')
     expectError(() => nonlinearConjugateGradient({ c1: 0.5 }), 'ERR_OPTION', 'c1', 'below c2')
     const optimizer = { kind: 'hessianFree', cg: { maxIterations: 0 } } as OptimizerOption
     const error = expectError(() => train(regressor(), data, { loss, optimizer }), 'ERR_OPTION')
     expect(error.details?.path).toBe('optimizer.cg.maxIterations')
+  })
+
+  test.each<[string, () => OptimizerOption, string, string]>([
+    ['lm drop', () => levenbergMarquardt({ schedule: 'nielsen', damping: { drop: 0.2 } }), 'damping.drop', 'nielsen'],
+    ['lm boost', () => levenbergMarquardt({ schedule: 'nielsen', damping: { boost: 2 } }), 'damping.boost', 'nielsen'],
+    ['lm least', () => levenbergMarquardt({ schedule: 'nielsen', damping: { minimum: 1 } }), 'damping.minimum', ''],
+    ['lm order', () => levenbergMarquardt({ damping: { minimum: 2, maximum: 1 } }), 'damping.minimum', 'at most'],
+    ['hf order', () => hessianFree({ damping: { lower: 2 } }), 'damping.lower', 'at most damping.upper, 0.75'],
+    ['hf samples', () => hessianFree({ backtracking: false, backtrackingSamples: 'curvature' }), 'Samples', 'false'],
+    ['hf growth', () => hessianFree({ backtracking: false, storeGrowth: 2 }), 'storeGrowth', 'backtracking false'],
+    ['hf progress', () => hessianFree({ cg: { progressTolerance: 0, minIterations: 3 } }), 'cg.minIterations', ''],
+    [
+      'hf none',
+      () => hessianFree({ preconditioner: { kind: 'none', exponent: 1 } }),
+      'preconditioner.exponent',
+      'none',
+    ],
+    ['hf seed', () => hessianFree({ preconditioner: { seed: 1 } }), 'preconditioner.seed', 'martens'],
+    ['ksd floor', () => krylovSubspaceDescent({ preconditioner: { kind: 'none', floor: 1 } }), '.floor', "'none'"],
+    ['sfn tries', () => saddleFreeNewton({ damping: 1, maxTries: 3 }), 'maxTries', 'fixed damping'],
+    ['gns tries', () => gradientNormalizedSmoothness({ gamma: 1, maxTries: 3 }), 'maxTries', 'fixed gamma'],
+    ['gns cg', () => gradientNormalizedSmoothness({ solver: 'cholesky', cg: { tolerance: 1 } }), 'cg.tolerance', ''],
+    ['kfac clip', () => kfac({ klClip: 1 }), 'klClip', "rescaling 'model'"],
+    ['kfac seed', () => kfac({ factors: 'exact', seed: 1 }), 'seed', "factors 'exact'"],
+    ['kfac gamma', () => kfac({ damping: 1, gammaEvery: 3 }), 'gammaEvery', 'fixed damping'],
+    ['kfac null', () => kfac(null as unknown as object), 'kfac options', 'an object'],
+    ['sophia seed', () => sophia({ seed: 1 }), 'seed', 'gaussNewtonBartlett'],
+    ['diagonal seed', () => diagonalNewton({ seed: 1 }), 'seed', 'gaussNewtonLeCun'],
+    ['lbfgs search', () => lbfgs({ lineSearch: 'none', maxLineSearchIterations: 3 }), 'maxLineSearchIterations', ''],
+    ['bfgs search', () => bfgs({ lineSearch: 'none', maxLineSearchIterations: 3 }), 'maxLineSearchIterations', ''],
+    [
+      'newton order',
+      () => newtonCG({ radius: { initial: 2, maximum: 1 } }),
+      'radius.initial',
+      'at most radius.maximum',
+    ],
+  ])('%s: options that would do nothing, or cross, are refused', (_, make, ...parts) => {
+    expectError(make, 'ERR_OPTION', ...parts)
+  })
+
+  test('resolved specs may be resolved again, whatever they leave without effect', () => {
+    for (const spec of [
+      levenbergMarquardt({ schedule: 'nielsen' }),
+      hessianFree({ damping: 1, lineSearch: false, backtracking: false, preconditioner: { kind: 'none' } }),
+      kfac({ damping: 1, rescaling: 'none', factors: 'exact' }),
+      gradientNormalizedSmoothness({ gamma: 1, solver: 'cholesky' }),
+      lbfgs({ lineSearch: 'none' }),
+    ]) {
+      const { kind: _, ...again } = spec
+      const makers = { levenbergMarquardt, hessianFree, kfac, gradientNormalizedSmoothness, lbfgs }
+      expect((makers[spec.kind] as (options: object) => OptimizerOption)(again)).toEqual(spec)
+    }
+    expect(kfac({ rescaling: 'none', momentum: undefined } as object).momentum).toBe(false)
   })
 
   test('some defaults follow from other options', () => {

@@ -107,6 +107,17 @@ describe('aborts', () => {
     }
   })
 
+  test('a residual that nothing was computed of is NaN', () => {
+    const signal = AbortSignal.abort()
+    for (const make of [native, foreign]) {
+      expect(leastSquaresSync(make(), b, { signal }).residualNorm).toBe(NaN)
+      expect(leastSquaresSync(make(), b, { signal, initial: b }).residualNorm).toBe(NaN)
+      expect(minresSync(make(), b, { signal, preconditioner: diagonal(() => 1) }).residualNorm).toBe(NaN)
+      expect(lanczosSync(make(), b, { signal }).lastBeta).toBe(NaN)
+    }
+    expect(leastSquaresSync(native(), zero, { signal }).residualNorm).toBe(0)
+  })
+
   test.each(observed)('%s: by a listener', async (_, solve) => {
     for (const make of [native, foreign]) {
       const controller = new AbortController()

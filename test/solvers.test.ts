@@ -17,7 +17,7 @@ import {
   steihaugSync,
 } from '../src/index.js'
 import { expectClose, expectRelative } from './support/compare.js'
-import { expectRejection } from './support/errors.js'
+import { expectError, expectRejection } from './support/errors.js'
 import type { Operator } from './support/solvers.js'
 import {
   b,
@@ -277,6 +277,20 @@ describe('steihaug', () => {
     const { step, reason } = await steihaug(native(), b, { radius: 0.3, preconditioner })
     expect(reason).toBe('boundary')
     expectClose([Math.sqrt(step.reduce((sum, x, i) => sum + m(i) * x * x, 0))], [0.3], 1e-12)
+  })
+  test('errors speak of its own options', async () => {
+    const wrong: [object, string][] = [
+      [{ tolerance: -1 }, 'steihaug tolerance'],
+      [{ absoluteTolerance: -1 }, 'steihaug absoluteTolerance'],
+      [{ maxIterations: 1.5 }, 'steihaug maxIterations'],
+      [{ signal: 1 }, 'steihaug signal'],
+      [{ onIteration: 1 }, 'steihaug onIteration'],
+      [{ shift: 1 }, 'steihaug options'],
+    ]
+    for (const [options, name] of wrong) {
+      expectError(() => steihaugSync(native(), b, { radius: 1, ...options }), 'ERR_OPTION', name)
+      await expectRejection(() => steihaug(native(), b, { radius: 1, ...options }), 'ERR_OPTION', name)
+    }
   })
   test('negative curvature goes to the boundary', () => {
     const { step, reason, model, direction } = steihaugSync(

@@ -111,6 +111,22 @@ describe('endings', () => {
     }
   })
 
+  test('what an abort left unknown is NaN', () => {
+    const options = { signal: AbortSignal.abort() }
+    const unknown = new Float64Array(n).fill(NaN)
+    for (const make of [native, foreign]) {
+      expect(diagonalSync(make(), options).diagonal).toEqual(unknown)
+      const norm = spectralNormSync(make(), options)
+      expect([norm.value, norm.left, norm.right]).toEqual([NaN, unknown, unknown])
+      const { grid, density, kernelVariance } = spectralDensitySync(make(), { ...options, gridPoints: 5 })
+      expect([grid, density, kernelVariance]).toEqual([unknown.slice(0, 5), unknown.slice(0, 5), NaN])
+      const own = spectralDensitySync(make(), { ...options, grid: [1, 2], kernelVariance: 0.5 })
+      expect([own.grid, own.density, own.kernelVariance]).toEqual([Float64Array.of(1, 2), unknown.slice(0, 2), 0.5])
+      expect(traceSync(make(), options).value).toBe(NaN)
+      expect(frobeniusNormSync(make(), options).value).toBe(NaN)
+    }
+  })
+
   test.each(methods)('%s: an abort by the operator itself', async (_, method) => {
     const controller = new AbortController()
     let calls = 0
@@ -242,7 +258,7 @@ describe('eigenpairs', () => {
     expectError(
       () => eigenpairsSync(native(), { start: new Float64Array(n).fill(NaN) }),
       'ERR_NOT_FINITE',
-      'start[0][0]',
+      'eigenpairs start[0]: expected',
     )
     expectError(() => eigenpairsSync(native(), { start: new Float64Array(3) }), 'ERR_SHAPE', `length ${n}`)
     expectError(() => eigenpairsSync(native(), { count: 4, subspace: 5 }), 'ERR_OPTION', 'subspace')

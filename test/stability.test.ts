@@ -7,7 +7,9 @@ import {
   createModel,
   dense,
   denseOperator,
+  diagonalOperator,
   eigenpairsSync,
+  functionOperator,
   huber,
   layerNorm,
   linearize,
@@ -129,6 +131,14 @@ describe('stability', () => {
     expect([aborted.reason, aborted.products]).toEqual(['aborted', 0])
   })
 
+  test('without curvature nothing is unstable; without a positive trace there is no test', () => {
+    const none = functionOperator({ size: 3, dtype: 'float64', matvec: (v) => v.map(() => 0) })
+    const flat = stabilitySync(none, { learningRate: 1, sampleCount: 4, sampleNorms: [0, 0, 0, 0], batchSize: 2 })
+    expect(flat).toMatchObject({ largestEigenvalue: 0, sharpnessRatio: 0, traceRatio: 0, necessaryRatio: 0 })
+    const saddle = diagonalOperator(Float64Array.of(1, -2))
+    expect(stabilitySync(saddle, { learningRate: 1 }).necessaryRatio).toBeUndefined()
+  })
+
   test('what the thresholds mean: SGD at a minimum shrinks below and grows above', () => {
     // Linear regression through the origin of deviations w: w ← w − η/B Σ x xᵀ w over a batch without replacement.
     const rows = [
@@ -174,6 +184,12 @@ describe('stability', () => {
     expectError(() => stabilitySync(ggn, { learningRate: 1, batchSize: 2 }), 'ERR_OPTION', 'sampleCount')
     expectError(() => stabilitySync(point, { learningRate: 1, batchSize: 7 }), 'ERR_OPTION', 'batchSize')
     expectError(() => stabilitySync(point, { learningRate: 1, sampleNorms: [1] }), 'ERR_SHAPE', 'sampleNorms')
+    const many = { learningRate: 1, sampleCount: 60_000 }
+    expectError(() => stabilitySync(point, many), 'ERR_OPTION', 'stability sampleCount', "the point's own, 6", '60000')
+    expectError(() => stabilitySync(ggn, { learningRate: 1, tolerance: -1 }), 'ERR_OPTION', 'stability tolerance')
+    expectError(() => stabilitySync(ggn, { learningRate: 1, seed: -1 }), 'ERR_OPTION', 'stability seed')
+    const signal = 'no signal' as unknown as AbortSignal
+    expectError(() => stabilitySync(ggn, { learningRate: 1, signal }), 'ERR_OPTION', 'stability signal')
     expectError(
       () => stabilitySync(point, { learningRate: 1, batch: 2 } as object as { learningRate: number }),
       'ERR_OPTION',
@@ -311,8 +327,30 @@ describe('softmax radius', () => {
       1e-12,
     )
     expect(softmaxRadius(both, step, { head: 'sign' }).binaryRadius?.length).toBe(samples)
+    const losses = { digit: softmaxCrossEntropy(), sign: meanSquaredError() }
+    const value = linearize(model, { inputs, targets }, losses)
+    expect(softmaxRadius(value, step, { head: 'digit' })).toEqual(found)
+    expectError(() => softmaxRadius(value, step, { head: 'sign' }), 'ERR_OPTION', "head 'sign'", 'meanSquaredError')
     expectError(() => softmaxRadius(both, step), 'ERR_OPTION', 'one of digit, sign')
     expectError(() => softmaxRadius(both, step, { head: 'digits' }), 'ERR_OPTION', "did you mean 'digit'")
+  })
+
+  test('yes-or-no outputs: the worst of them counts', () => {
+    const yes = values.map((row) => row.map((x) => Number(x > 0)))
+    const three = pointOf(binaryCrossEntropy(), yes, 3)
+    const step = three.gradient()
+    const found = softmaxRadius(three, step)
+    const slopes = three.jvp(step).data
+    const tau = Math.hypot(...step)
+    const largest = Array.from({ length: samples }, (_, r) =>
+      Math.max(...slopes.subarray(3 * r, 3 * r + 3).map((x) => Math.abs(x) / tau)),
+    )
+    expectRelative(found.spread, largest, 1e-12)
+    expect(found.binaryRadius?.length).toBe(samples)
+    expect(softmaxRadius(three, step, { exactBinary: true }).radius).toBeCloseTo(
+      Math.min(...(found.binaryRadius ?? [])),
+      9,
+    )
   })
 
   test('the zero of the partition function is at the radius', () => {
@@ -341,10 +379,17 @@ describe('softmax radius', () => {
       'update[0]',
     )
     expectError(() => softmaxRadius(point, update, { head: 'digit' }), 'ERR_OPTION', 'head')
+    const squares = pointOf(meanSquaredError(), values, 3)
+    const wanted = ['point: expected the loss softmaxCrossEntropy or binaryCrossEntropy', 'point with meanSquaredError']
+    expectError(() => softmaxRadius(squares, update), 'ERR_OPTION', ...wanted)
+    expectError(() => softmaxRadius({} as typeof point, update), 'ERR_OPTION', 'a point made by linearize')
+    expectError(() => softmaxRadius(point, update, { exactBinary: true }), 'ERR_OPTION', 'exactBinary', 'two classes')
     expectError(() => softmaxRadius(point, update, { quantile: 1.5 }), 'ERR_OPTION', 'quantile')
     expectError(() => softmaxRadius(point, update, { target: 0 }), 'ERR_OPTION', 'target')
     expectError(() => softmaxRadius(point, update, { temperature: 0 }), 'ERR_OPTION', 'temperature')
     expectError(() => softmaxRadiusOfSlopes([[1, 2]], {} as { stepLength: number }), 'ERR_OPTION', 'stepLength')
+    const own = { stepLength: 1, quantile: 2 }
+    expectError(() => softmaxRadiusOfSlopes([[1, 2]], own), 'ERR_OPTION', 'softmaxRadiusOfSlopes quantile')
     const blind = { stepLength: 1, exactBinary: true }
     expectError(() => softmaxRadiusOfSlopes([[1, 2]], blind), 'ERR_OPTION', 'logits')
     expectError(() => softmaxRadiusOfSlopes([[1, 2]], { stepLength: 1, logits: [[1, 2, 3]] }), 'ERR_SHAPE', 'logits')
@@ -357,7 +402,7 @@ describe('softmax radius', () => {
             [1, 2],
           ],
         }),
-      'ERR_OPTION',
+      'ERR_SHAPE',
       '1 rows',
     )
     const mixed = { stepLength: 1, logits: { data: Float32Array.of(1, 2), shape: [1, 2] as const } }

@@ -122,6 +122,9 @@ Napi::Value make_kronecker_inverse(const Napi::CallbackInfo& info) {
   const double damping = number(info[2], "damping", 0);
   const Draws draws = read_draws(info[3], info[4], 0);
   return with_point(info[0], [&]<class T>(const std::shared_ptr<Linearization<T>>& point) {
+    if (!(damping + point->l2() > 0)) {
+      fail(ErrorCode::kOption, "kfacPreconditioner damping", "a number above 0, since the point has no l2", "0");
+    }
     OperatorPointer<T> op;
     lead(point->threads(), [&](Team& team) {
       KroneckerFactors factors;
@@ -138,7 +141,14 @@ Napi::Value make_diagonal_inverse(const Napi::CallbackInfo& info) {
     const std::span<const T> diagonal = typed<T>(info[0], "diagonal");
     if (diagonal.empty()) fail(ErrorCode::kShape, "diagonal", "at least one element", "none");
     OperatorPointer<T> op;
-    check(krylov::diagonal_inverse<T>(diagonal, damping, exponent, op));
+    const Status status = krylov::diagonal_inverse<T>(diagonal, damping, exponent, op);
+    if (!status.ok() && status.received_count == 1) {
+      const std::int64_t place = status.received[0];
+      const auto value = static_cast<double>(diagonal[static_cast<std::size_t>(place)]);
+      fail(status.code, "diagonal[" + std::to_string(place) + "]",
+           "a number that has an inverse once the damping is added", describe(Napi::Number::New(info.Env(), value)));
+    }
+    check(status);
     return NativeOperator::create(info.Env(), std::move(op));
   });
 }
@@ -161,7 +171,16 @@ Napi::Value make_lbfgs_inverse(const Napi::CallbackInfo& info) {
     std::vector<SecantPair<T>> pairs;
     for (std::size_t i = 0; i < s.size(); ++i) pairs.push_back({typed<T>(s[i], "s"), typed<T>(y[i], "y")});
     OperatorPointer<T> op;
-    check(krylov::lbfgs_inverse<T>(std::span<const SecantPair<T>>(pairs), op));
+    const Status status = krylov::lbfgs_inverse<T>(std::span<const SecantPair<T>>(pairs), op);
+    if (!status.ok() && status.code == ErrorCode::kOption && status.received_count == 1) {
+      const std::int64_t place = status.received[0];
+      const SecantPair<T>& pair = pairs[static_cast<std::size_t>(place)];
+      double product = 0;
+      for (std::size_t i = 0; i < pair.s.size(); ++i) product += double(pair.s[i]) * double(pair.y[i]);
+      fail(status.code, "pairs[" + std::to_string(place) + "]", "a pair with s'y above 0",
+           describe(Napi::Number::New(info.Env(), product)));
+    }
+    check(status);
     return NativeOperator::create(info.Env(), std::move(op));
   });
 }

@@ -39,6 +39,44 @@ Napi::Object write_report(Napi::Env env, UpdateOutcome outcome, const MinimizerR
   return object;
 }
 
+MinimizationState read_minimization_state(const Napi::Value& value, const std::string& path) {
+  const Fields fields(value, path);
+  MinimizationState state;
+  state.evaluations = fields.integer("evaluations", 0);
+  if (const Napi::Value known = fields.get("value"); !known.IsNull()) state.value = number(known, fields.at("value"));
+  state.gradient_known = fields.boolean("gradientKnown");
+  MinimizerState& optimizer = state.optimizer;
+  optimizer.updates = fields.integer("updates", 0);
+  const Fields numbers(fields.get("numbers"), fields.at("numbers"));
+  for (const std::string& key : numbers.keys()) optimizer.numbers.emplace_back(key, numbers.number(key.c_str()));
+  for (const bool plain : {false, true}) {
+    const char* const group = plain ? "plain" : "optimizer";
+    const Fields arrays(fields.get(group), fields.at(group));
+    for (const std::string& key : arrays.keys()) {
+      optimizer.vectors.push_back({key, plain, read_doubles(arrays.get(key.c_str()), arrays.at(key.c_str()))});
+    }
+  }
+  return state;
+}
+
+Napi::Object write_minimization_state(Napi::Env env, MinimizationState state) {
+  auto numbers = Napi::Object::New(env), arrays = Napi::Object::New(env), plain = Napi::Object::New(env);
+  for (const auto& [name, value] : state.optimizer.numbers) numbers.Set(name, value);
+  for (MinimizerState::Vector& vector : state.optimizer.vectors) {
+    (vector.plain ? plain : arrays).Set(vector.name, copy_array<double>(env, vector.values));
+    vector.values = {};  // never all of them twice
+  }
+  auto object = Napi::Object::New(env);
+  object.Set("updates", static_cast<double>(state.optimizer.updates));
+  object.Set("evaluations", static_cast<double>(state.evaluations));
+  object.Set("value", state.value ? Napi::Value(Napi::Number::New(env, *state.value)) : env.Null());
+  object.Set("gradientKnown", state.gradient_known);
+  object.Set("numbers", numbers);
+  object.Set("optimizer", arrays);
+  object.Set("plain", plain);
+  return object;
+}
+
 // Marks the core as free when its procedure has ended or was given up.
 class Busy {
  public:
@@ -83,12 +121,18 @@ Napi::Object write_step(Napi::Env env, const StepNumbers& step) {
   return object;
 }
 
+Napi::Value write_step_if_any(Napi::Env env, const StepNumbers& step) {
+  if (step.numbers.empty() && step.words.empty()) return env.Null();
+  return write_step(env, step);
+}
+
 Napi::Function NativeMinimization::define(Napi::Env env) {
   using M = NativeMinimization;
   return DefineClass(env, kName,
-                     {method<M, &M::update>("update"), method<M, &M::evaluate>("evaluate"), method<M, &M::x>("x"),
+                     {method<M, &M::update>("update"), method<M, &M::evaluate>("evaluate"), method<M, &M::state>("state"),
+                      method<M, &M::set_state>("setState"), method<M, &M::x>("x"),
                       getter<M, &M::updates>("updates"), getter<M, &M::evaluations>("evaluations"),
-                       method<M, &M::dispose>("dispose")});
+                      method<M, &M::dispose>("dispose")});
 }
 
 NativeMinimization::NativeMinimization(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -115,9 +159,9 @@ NativeMinimization::NativeMinimization(const Napi::CallbackInfo& info) : ObjectW
 }
 
 template <class Body>
-Napi::Value NativeMinimization::visit(Body&& body) {
+auto NativeMinimization::visit(Body&& body) {
   return std::visit(
-      [&](auto& core) -> Napi::Value {
+      [&](auto& core) {
         if (core == nullptr) fail(ErrorCode::kState, "minimization", "one in use", "a disposed one");
         if (core->busy.load(std::memory_order_acquire)) {
           fail(ErrorCode::kBusy, "minimization", "one whose last computation has ended", "one that is under way");
@@ -149,6 +193,18 @@ Napi::Value NativeMinimization::evaluate(const Napi::CallbackInfo& info) {
         [core, busy](Session& session) { return part_of(session, core, busy, &krylov::Minimization<T>::evaluate); },
         [core](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, core->minimization->value()); });
   });
+}
+
+Napi::Value NativeMinimization::state(const Napi::CallbackInfo& info) {
+  return visit([&](auto& core) -> Napi::Value {
+    return write_minimization_state(info.Env(), core->minimization->save());
+  });
+}
+
+void NativeMinimization::set_state(const Napi::CallbackInfo& info) {
+  // The caller's code may run while it is read, and dispose of the object.
+  const MinimizationState state = read_minimization_state(info[0], "state");
+  visit([&](auto& core) { check(core->minimization->restore(state)); });
 }
 
 Napi::Value NativeMinimization::x(const Napi::CallbackInfo& info) {

@@ -14,6 +14,7 @@ namespace krylov::binding {
 
 // What a minimizer tells of an update, as { numbers, words }.
 Napi::Object write_step(Napi::Env env, const StepNumbers& step);
+Napi::Value write_step_if_any(Napi::Env env, const StepNumbers& step);  // null: nothing to tell
 
 class NativeMinimization final : public Napi::ObjectWrap<NativeMinimization> {
  public:
@@ -34,6 +35,8 @@ class NativeMinimization final : public Napi::ObjectWrap<NativeMinimization> {
 
   Napi::Value update(const Napi::CallbackInfo& info);
   Napi::Value evaluate(const Napi::CallbackInfo& info);
+  Napi::Value state(const Napi::CallbackInfo& info);
+  void set_state(const Napi::CallbackInfo& info);
   Napi::Value x(const Napi::CallbackInfo& info);
   Napi::Value updates(const Napi::CallbackInfo& info);
   Napi::Value evaluations(const Napi::CallbackInfo& info);
@@ -41,7 +44,7 @@ class NativeMinimization final : public Napi::ObjectWrap<NativeMinimization> {
 
   // Calls body(std::shared_ptr<Core<T>>&) of an object in use whose computations have ended.
   template <class Body>
-  Napi::Value visit(Body&& body);
+  auto visit(Body&& body);
 
   AnyCore core_;
   ExternalMemory memory_;

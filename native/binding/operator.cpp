@@ -179,6 +179,25 @@ OperatorArgument<T> OperatorArgument<T>::read(const Napi::Value& value, std::str
 }
 
 template <Scalar T>
+OperatorArgument<T> OperatorArgument<T>::require(const Napi::Value& value, std::string_view name) {
+  OperatorArgument argument = read(value, name);
+  if (!argument.is_given()) fail(ErrorCode::kOption, name, "an operator", "null");
+  return argument;
+}
+
+template <Scalar T>
+void OperatorArgument<T>::check_square(std::string_view name) const {
+  if (rows == columns) return;
+  fail(ErrorCode::kShape, name, "a square operator", std::to_string(rows) + " x " + std::to_string(columns));
+}
+
+template <Scalar T>
+void OperatorArgument<T>::check_transposable(std::string_view name) const {
+  if (native != nullptr || transposed_source >= 0) return;
+  fail(ErrorCode::kOption, name, "products with its transpose", "none");
+}
+
+template <Scalar T>
 OperatorPort<T> OperatorArgument<T>::port(const VectorLayout<T>& layout) const {
   if (!is_given()) return {};
   if (native != nullptr) {
@@ -194,6 +213,12 @@ OperatorPort<T> OperatorArgument<T>::port(const VectorLayout<T>& layout) const {
 
 template struct OperatorArgument<float>;
 template struct OperatorArgument<double>;
+
+int threads_for(std::int64_t size, int operator_threads) noexcept {
+  // Vectors that take longer than the threads to meet (vectors.cpp).
+  constexpr std::int64_t kWorthSharing = std::int64_t(1) << 16;
+  return size < kWorthSharing ? operator_threads : std::max(operator_threads, available_processors());
+}
 
 namespace {
 

@@ -69,11 +69,36 @@ struct OperatorArgument {
   static OperatorPointer<T> read_native(const Napi::Value& value, std::string_view name);
   static OperatorArgument read(const Napi::Value& value, std::string_view name);
 
+  // One that must be there.
+  static OperatorArgument require(const Napi::Value& value, std::string_view name);
+
   bool is_given() const noexcept { return native != nullptr || source >= 0; }
   VectorLayout<T> layout() const noexcept { return native == nullptr ? nullptr : native->layout(); }
   int threads() const noexcept { return native == nullptr ? 1 : native->threads(); }
+  void check_square(std::string_view name) const;
+  void check_transposable(std::string_view name) const;
   // As a procedure uses it whose vectors have this layout.
   OperatorPort<T> port(const VectorLayout<T>& layout) const;
 };
+
+// Threads for arithmetic on vectors of this size beside an operator that has use for so many.
+int threads_for(std::int64_t size, int operator_threads) noexcept;
+
+template <class Call, class Run>
+Procedure<void> keep_result(Session& session, std::shared_ptr<Call> call, Run run) {
+  call->result = co_await run(session, *call);
+  if constexpr (requires { call->product_seconds; }) call->product_seconds = session.product_seconds();
+}
+
+// A computation whose arguments and result `call` holds: run(Session&, Call&) is the procedure that returns call.result,
+// write(env, Call&) what JavaScript gets.
+template <Scalar T, class Call, class Run, class Write>
+Napi::Value start_call(Napi::Env env, const VectorLayout<T>& layout, int threads, std::shared_ptr<Call> call, Run run,
+                       Write write) {
+  return make_computation<T>(
+      env, layout, threads,
+      [call, run](Session& session) { return keep_result<Call, Run>(session, call, run); },
+      [call, write](Napi::Env to) -> Napi::Value { return write(to, *call); });
+}
 
 }  // namespace krylov::binding

@@ -85,7 +85,22 @@ struct EventWriter {
     out.Set("samples", static_cast<double>(record.samples));
     out.Set("validation", record.validated ? write_evaluation(env, record.validation) : env.Null());
     out.Set("best", record.best);
-    set_step(out, record.step);
+    out.Set("stability", record.stability.has_value() ? write_stability(*record.stability) : env.Null());
+    out.Set("step", write_step_if_any(env, record.step));
+  }
+  Napi::Value write_stability(const StabilityRecord& record) const {
+    auto out = Napi::Object::New(env);
+    out.Set("largestEigenvalue", record.largest_eigenvalue);
+    out.Set("residual", record.residual);
+    out.Set("trace", record.trace);
+    out.Set("traceError", record.trace_error);
+    out.Set("reason", name_of(record.reason));
+    out.Set("samples", static_cast<double>(record.samples));
+    out.Set("iterations", static_cast<double>(record.iterations));
+    out.Set("probes", static_cast<double>(record.probes));
+    out.Set("seed", static_cast<double>(record.seed));
+    out.Set("seconds", record.seconds);
+    return out;
   }
   void operator()(Napi::Object out, const StepRecord& record) const {
     out.Set("type", "step");
@@ -96,7 +111,7 @@ struct EventWriter {
     out.Set("loss", record.loss);
     out.Set("learningRate", record.learning_rate);
     out.Set("seconds", record.seconds);
-    set_step(out, record.step);
+    out.Set("step", write_step_if_any(env, record.step));
   }
   void operator()(Napi::Object out, const EndRecord& record) const {
     out.Set("type", "end");
@@ -107,13 +122,6 @@ struct EventWriter {
     out.Set("notFiniteIn", record.not_finite_in);
     out.Set("converged", record.converged);
     out.Set("trainSeconds", record.train_seconds);
-  }
-
- private:
-  // Of a minimizer only.
-  void set_step(Napi::Object out, const StepNumbers& step) const {
-    const bool none = step.numbers.empty() && step.words.empty();
-    out.Set("step", none ? env.Null() : Napi::Value(write_step(env, step)));
   }
 };
 
@@ -206,6 +214,8 @@ Napi::Value NativeModel::train(const Napi::CallbackInfo& info) {
   if (!validation.IsNull()) {
     options.validation = unwrap<NativeDataset>(validation, "options.validation").data("options.validation");
   }
+  const Napi::Value stability = info[1].As<Napi::Object>().Get("stability");
+  if (!stability.IsUndefined()) options.stability = read_stability(stability, "options.stability");
   const Napi::Function on_event = function(info[2], "onEvent");
   const auto data = unwrap<NativeDataset>(info[0], "dataset").data("dataset");
   return core_->visit([&]<class T>(std::shared_ptr<krylov::Model<T>>& model) -> Napi::Value {

@@ -41,27 +41,6 @@ SolveObserver<T> observer_of(Session& session, Call<T>& call) {
 }
 
 template <Scalar T>
-Procedure<void> run(Session& session, std::shared_ptr<Call<T>> call, ConjugateGradientOptions options) {
-  call->result = co_await conjugate_gradient<T>(session, call->matrix, call->rhs.data(), call->start_data(),
-                                                call->preconditioner, options, observer_of<T>(session, *call));
-  call->product_seconds = session.product_seconds();
-}
-
-template <Scalar T>
-Procedure<void> run(Session& session, std::shared_ptr<Call<T>> call, MinresOptions options) {
-  call->result = co_await minres<T>(session, call->matrix, call->rhs.data(), call->preconditioner, options,
-                                    observer_of<T>(session, *call));
-  call->product_seconds = session.product_seconds();
-}
-
-template <Scalar T>
-Procedure<void> run(Session& session, std::shared_ptr<Call<T>> call, LeastSquaresOptions options) {
-  call->result = co_await least_squares<T>(session, call->matrix, call->rhs.data(), call->start_data(), options,
-                                           observer_of<T>(session, *call));
-  call->product_seconds = session.product_seconds();
-}
-
-template <Scalar T>
 Napi::Value write_result(Napi::Env env, const Call<T>& call) {
   const SolveResult<T>& result = call.result;
   const auto vector = [&](const AlignedBuffer<T>& x) -> Napi::Value {
@@ -86,39 +65,31 @@ Napi::Value write_result(Napi::Env env, const Call<T>& call) {
     stored.Set(i, iterate);
   }
   object.Set("stored", stored);
+  auto pairs = Napi::Array::New(env, result.pairs.size());
+  for (std::uint32_t i = 0; i < result.pairs.size(); ++i) {
+    auto pair = Napi::Object::New(env);
+    pair.Set("s", vector(result.pairs[i].s));
+    pair.Set("y", vector(result.pairs[i].y));
+    pairs.Set(i, pair);
+  }
+  object.Set("pairs", pairs);
   return object;
 }
 
-// Vectors that take longer than the threads to meet (vectors.cpp).
-constexpr std::int64_t kWorthSharing = std::int64_t(1) << 16;
-
-int threads_for(std::int64_t size, int operator_threads) noexcept {
-  return size < kWorthSharing ? operator_threads : std::max(operator_threads, available_processors());
-}
-
-void check_square(std::int64_t rows, std::int64_t columns, std::string_view name) {
-  if (rows != columns) {
-    fail(ErrorCode::kShape, name, "a square operator", std::to_string(rows) + " x " + std::to_string(columns));
-  }
-}
-
-template <Scalar T, class Options>
-Napi::Value start(Napi::Env env, std::shared_ptr<Call<T>> call, int threads, Options options) {
-  return make_computation<T>(
-      env, call->layout, threads, [call, options](Session& session) { return run<T>(session, call, options); },
-      [call](Napi::Env to) { return write_result<T>(to, *call); });
+template <Scalar T, class Run>
+Napi::Value start(Napi::Env env, std::shared_ptr<Call<T>> call, int threads, Run run) {
+  return start_call<T>(env, call->layout, threads, call, run, write_result<T>);
 }
 
 // Arguments of the solvers for square systems: operator, rhs, start or null, preconditioner or null; and the observer,
 // the source of its requests or -1. Returns the threads that pay off.
 template <Scalar T>
 int read_square(Call<T>& call, const Napi::CallbackInfo& info) {
-  const auto matrix = OperatorArgument<T>::read(info[0], "operator");
-  if (!matrix.is_given()) fail(ErrorCode::kOption, "operator", "an operator", "null");
+  const auto matrix = OperatorArgument<T>::require(info[0], "operator");
   const auto preconditioner = OperatorArgument<T>::read(info[3], "preconditioner");
-  check_square(matrix.rows, matrix.columns, "operator");
+  matrix.check_square("operator");
   if (preconditioner.is_given()) {
-    check_square(preconditioner.rows, preconditioner.columns, "preconditioner");
+    preconditioner.check_square("preconditioner");
     if (preconditioner.rows != matrix.rows) {
       fail(ErrorCode::kShape, "preconditioner", "the operator's size " + std::to_string(matrix.rows),
            std::to_string(preconditioner.rows));
@@ -134,15 +105,30 @@ int read_square(Call<T>& call, const Napi::CallbackInfo& info) {
   return threads_for(size, std::max(matrix.threads(), preconditioner.threads()));
 }
 
+// run(Session&, Call<T>&): the solver.
+template <Scalar T, class Run>
+Napi::Value start_square(const Napi::CallbackInfo& info, Run run) {
+  auto call = std::make_shared<Call<T>>();
+  const int threads = read_square<T>(*call, info);
+  return start<T>(info.Env(), std::move(call), threads, run);
+}
+
+// What every solver can be told.
+template <class Options>
+Options read_options(const Fields& fields) {
+  Options options;
+  options.tolerance = fields.number("tolerance", 0);
+  options.absolute_tolerance = fields.number("absoluteTolerance", 0);
+  options.max_iterations = fields.integer("maxIterations", 0);
+  return options;
+}
+
 }  // namespace
 
 Napi::Value start_conjugate_gradient(const Napi::CallbackInfo& info) {
   return with_scalar(info[1], "rhs", [&]<class T>(T) {
     const Fields fields(info[4], "options");
-    ConjugateGradientOptions options;
-    options.tolerance = fields.number("tolerance", 0);
-    options.absolute_tolerance = fields.number("absoluteTolerance", 0);
-    options.max_iterations = fields.integer("maxIterations", 0);
+    auto options = read_options<ConjugateGradientOptions>(fields);
     options.progress_tolerance = fields.number("progressTolerance", 0);
     options.progress_window = fields.integer("progressWindow", 1);
     options.progress_fraction = fields.number("progressFraction", 0);
@@ -154,43 +140,39 @@ Napi::Value start_conjugate_gradient(const Napi::CallbackInfo& info) {
     options.recompute_every = fields.integer("recomputeEvery", 0);
     options.store_growth = fields.number("storeGrowth", 0);
     options.store_first = fields.integer("storeFirst", 1);
-    auto call = std::make_shared<Call<T>>();
-    const int threads = read_square<T>(*call, info);
-    return start<T>(info.Env(), std::move(call), threads, options);
+    options.collect_history = fields.integer("collectHistory", 0, 1 << 16);
+    static constexpr Word<bool> kChoices[] = {{"spread", true}, {"last", false}};
+    options.collect_spread = fields.word("collectChoice", kChoices);
+    return start_square<T>(info, [options](Session& session, Call<T>& call) {
+      return conjugate_gradient<T>(session, call.matrix, call.rhs.data(), call.start_data(), call.preconditioner,
+                                   options, observer_of<T>(session, call));
+    });
   });
 }
 
 Napi::Value start_minres(const Napi::CallbackInfo& info) {
   return with_scalar(info[1], "rhs", [&]<class T>(T) {
     const Fields fields(info[4], "options");
-    MinresOptions options;
-    options.tolerance = fields.number("tolerance", 0);
-    options.absolute_tolerance = fields.number("absoluteTolerance", 0);
+    auto options = read_options<MinresOptions>(fields);
     options.least_squares_tolerance = fields.number("leastSquaresTolerance", 0);
-    options.max_iterations = fields.integer("maxIterations", 0);
     options.shift = fields.number("shift");
     options.stop_at_negative_curvature = fields.boolean("stopAtNegativeCurvature");
     options.inexactness = fields.number("inexactness", 0);
-    auto call = std::make_shared<Call<T>>();
-    const int threads = read_square<T>(*call, info);
-    return start<T>(info.Env(), std::move(call), threads, options);
+    return start_square<T>(info, [options](Session& session, Call<T>& call) {
+      return minres<T>(session, call.matrix, call.rhs.data(), call.preconditioner, options,
+                       observer_of<T>(session, call));
+    });
   });
 }
 
 Napi::Value start_least_squares(const Napi::CallbackInfo& info) {
   return with_scalar(info[1], "rhs", [&]<class T>(T) {
     const Fields fields(info[3], "options");
-    LeastSquaresOptions options;
-    options.tolerance = fields.number("tolerance", 0);
-    options.absolute_tolerance = fields.number("absoluteTolerance", 0);
-    options.max_iterations = fields.integer("maxIterations", 0);
+    auto options = read_options<LeastSquaresOptions>(fields);
     options.damping = fields.number("damping", 0);
     auto call = std::make_shared<Call<T>>();
-    const auto matrix = OperatorArgument<T>::read(info[0], "operator");
-    if (!matrix.is_given()) fail(ErrorCode::kOption, "operator", "an operator", "null");
-    if (matrix.native == nullptr && matrix.transposed_source < 0) {
-      fail(ErrorCode::kOption, "operator", "products with its transpose", "none");
-    }
+    const auto matrix = OperatorArgument<T>::require(info[0], "operator");
+    matrix.check_transposable("operator");
     call->observer = static_cast<int>(integer(info[4], "observer", -1, 1 << 16));
     call->layout = matrix.layout();
     call->matrix = matrix.port(call->layout);
@@ -201,7 +183,10 @@ Napi::Value start_least_squares(const Napi::CallbackInfo& info) {
     }
     const std::int64_t size = std::max(call->matrix.rows(), call->matrix.columns());
     const int threads = threads_for(size, matrix.threads());
-    return start<T>(info.Env(), std::move(call), threads, options);
+    return start<T>(info.Env(), std::move(call), threads, [options](Session& session, Call<T>& given) {
+      return least_squares<T>(session, given.matrix, given.rhs.data(), given.start_data(), options,
+                              observer_of<T>(session, given));
+    });
   });
 }
 
@@ -214,11 +199,6 @@ struct LanczosCall {
   AlignedBuffer<T> start;
   LanczosResult<T> result;
 };
-
-template <Scalar T>
-Procedure<void> run_lanczos(Session& session, std::shared_ptr<LanczosCall<T>> call, LanczosOptions options) {
-  call->result = co_await lanczos<T>(session, call->matrix, call->start.data(), options);
-}
 
 template <Scalar T>
 Napi::Value write_lanczos(Napi::Env env, const LanczosCall<T>& call) {
@@ -262,17 +242,18 @@ Napi::Value start_lanczos(const Napi::CallbackInfo& info) {
     options.keep_basis = fields.boolean("keepBasis");
     options.reorthogonalise = fields.boolean("reorthogonalise");
     auto call = std::make_shared<LanczosCall<T>>();
-    const auto matrix = OperatorArgument<T>::read(info[0], "operator");
-    if (!matrix.is_given()) fail(ErrorCode::kOption, "operator", "an operator", "null");
-    check_square(matrix.rows, matrix.columns, "operator");
+    const auto matrix = OperatorArgument<T>::require(info[0], "operator");
+    matrix.check_square("operator");
     call->layout = matrix.layout();
     call->matrix = matrix.port(call->layout);
     call->start = read_vector<T>(info[1], "start", call->layout, call->matrix.rows());
     const int threads = threads_for(call->matrix.rows(), matrix.threads());
-    return make_computation<T>(
-        info.Env(), call->layout, threads,
-        [call, options](Session& session) { return run_lanczos<T>(session, call, options); },
-        [call](Napi::Env env) { return write_lanczos<T>(env, *call); });
+    return start_call<T>(
+        info.Env(), call->layout, threads, call,
+        [options](Session& session, LanczosCall<T>& given) {
+          return lanczos<T>(session, given.matrix, given.start.data(), options);
+        },
+        write_lanczos<T>);
   });
 }
 

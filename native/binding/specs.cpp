@@ -286,8 +286,6 @@ OptimizerSpec read_optimizer(const Napi::Value& value, const std::string& path) 
   return spec;
 }
 
-namespace {
-
 std::vector<double> read_doubles(const Napi::Value& array, const std::string& name) {
   const Elements e = elements(array, name, "Float32Array or Float64Array");
   if (!e.is_float()) fail(ErrorCode::kDType, name, "Float32Array or Float64Array", describe(array));
@@ -298,8 +296,6 @@ std::vector<double> read_doubles(const Napi::Value& array, const std::string& na
   }
   return values;
 }
-
-}  // namespace
 
 TrainingState read_state(const Napi::Value& value, const std::string& path) {
   const Fields fields(value, path);
@@ -324,6 +320,15 @@ TrainingState read_state(const Napi::Value& value, const std::string& path) {
   return state;
 }
 
+namespace {
+
+StepSizeSpec read_step_size(const Napi::Value& value, const std::string& path) {
+  const Fields fields(value, path);
+  return {read_radius(fields), fields.text("head")};
+}
+
+}  // namespace
+
 TrainingOptions read_options(const Napi::Value& value, const std::string& path) {
   const Fields fields(value, path);
   TrainingOptions options;
@@ -337,6 +342,8 @@ TrainingOptions read_options(const Napi::Value& value, const std::string& path) 
   options.threads = read_threads(fields.get("threads"), fields.at("threads"));
   options.l2 = fields.number("l2", 0);
   options.step_every = fields.integer("stepEvery", 0);
+  const Napi::Value step_size = fields.get("stepSize");
+  if (!step_size.IsNull()) options.step_size = read_step_size(step_size, fields.at("stepSize"));
   const Napi::Value rows = fields.get("rows");
   if (!rows.IsNull()) {
     options.has_rows = true;
@@ -357,6 +364,30 @@ TrainingOptions read_options(const Napi::Value& value, const std::string& path) 
     options.has_state = true;
     options.state = read_state(state, fields.at("state"));
   }
+  return options;
+}
+
+StabilityOptions read_stability(const Napi::Value& value, const std::string& path) {
+  static constexpr Word<Curvature> kCurvatures[] = {{"ggn", Curvature::kGaussNewton}, {"hessian", Curvature::kHessian}};
+  const Fields fields(value, path);
+  StabilityOptions options;
+  options.every = fields.integer("every", 1);
+  options.samples = fields.integer("samples", 1);
+  options.curvature = fields.word("curvature", kCurvatures);
+  options.tolerance = fields.number("tolerance", 0);
+  options.iterations = fields.integer("iterations", 1);
+  options.probes = fields.integer("probes", 2);
+  return options;
+}
+
+RadiusOptions read_radius(const Fields& fields) {
+  RadiusOptions options;
+  options.target = fields.number("target", 0);
+  options.temperature = fields.number("temperature", 0);
+  options.quantile = fields.number("quantile", 0);
+  if (options.quantile > 1)
+    fail(ErrorCode::kOption, fields.at("quantile"), "at most 1", describe(fields.get("quantile")));
+  options.exact_binary = fields.boolean("exactBinary");
   return options;
 }
 

@@ -21,8 +21,14 @@ LossSpec read_loss(const Napi::Value& value, const std::string& path);
 std::vector<HeadTask> read_tasks(const Napi::Value& value, const std::string& path);
 ScheduleSpec read_schedule(const Napi::Value& value, const std::string& path, int depth = 0);
 OptimizerSpec read_optimizer(const Napi::Value& value, const std::string& path);
+// Any float array.
+std::vector<double> read_doubles(const Napi::Value& array, const std::string& name);
+// Of the softmax radius, without the step's length.
+RadiusOptions read_radius(const Fields& fields);
 TrainingState read_state(const Napi::Value& value, const std::string& path);
 TrainingOptions read_options(const Napi::Value& value, const std::string& path);
+// What runs record of the curvature.
+StabilityOptions read_stability(const Napi::Value& value, const std::string& path);
 
 Output read_output(const Napi::Value& value, std::string_view name);
 Link read_link(const Napi::Value& value, std::string_view name);

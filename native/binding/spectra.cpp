@@ -25,9 +25,6 @@ struct Call {
 template <Scalar T, class Result>
 using CallPointer = std::shared_ptr<Call<T, Result>>;
 
-// Vectors that take longer than the threads to meet (vectors.cpp).
-constexpr std::int64_t kWorthSharing = std::int64_t(1) << 16;
-
 // { kind, seed, given }: given is null or rows in public order, each as long as the operator has columns.
 template <Scalar T, class Result>
 void read_probes(Call<T, Result>& call, const Napi::Value& value) {
@@ -56,19 +53,13 @@ void read_probes(Call<T, Result>& call, const Napi::Value& value) {
 template <Scalar T, class Result>
 CallPointer<T, Result> read_call(const Napi::CallbackInfo& info, bool square = true) {
   auto call = std::make_shared<Call<T, Result>>();
-  const auto matrix = OperatorArgument<T>::read(info[0], "operator");
-  if (!matrix.is_given()) fail(ErrorCode::kOption, "operator", "an operator", "null");
-  if (square && matrix.rows != matrix.columns) {
-    fail(ErrorCode::kShape, "operator", "a square operator",
-         std::to_string(matrix.rows) + " x " + std::to_string(matrix.columns));
-  }
-  if (!square && matrix.native == nullptr && matrix.transposed_source < 0) {
-    fail(ErrorCode::kOption, "operator", "products with its transpose", "none");
-  }
+  const auto matrix = OperatorArgument<T>::require(info[0], "operator");
+  if (square) matrix.check_square("operator");
+  else matrix.check_transposable("operator");
   call->layout = matrix.layout();
   call->matrix = matrix.port(call->layout);
   const std::int64_t size = std::max(call->matrix.rows(), call->matrix.columns());
-  call->threads = size < kWorthSharing ? matrix.threads() : std::max(matrix.threads(), available_processors());
+  call->threads = threads_for(size, matrix.threads());
   read_probes(*call, info[2]);
   return call;
 }
@@ -83,17 +74,9 @@ Napi::Value with_dtype(const Napi::CallbackInfo& info, Body&& body) {
 }
 
 // run(Session&, Call&): the method's own procedure; write(env, Call&).
-template <Scalar T, class Result, class Run>
-Procedure<void> keep(Session& session, CallPointer<T, Result> call, Run run) {
-  call->result = co_await run(session, *call);
-}
-
 template <Scalar T, class Result, class Run, class Write>
 Napi::Value start(Napi::Env env, CallPointer<T, Result> call, Run run, Write write) {
-  return make_computation<T>(
-      env, call->layout, call->threads,
-      [call, run](Session& session) { return keep<T, Result, Run>(session, call, run); },
-      [call, write](Napi::Env to) -> Napi::Value { return write(to, *call); });
+  return start_call<T>(env, call->layout, call->threads, call, run, write);
 }
 
 // [count, size] in public order, or null where there are none.

@@ -4,6 +4,7 @@
 #include "krylov/spectra.h"
 #include "krylov/stability.h"
 #include "operator.h"
+#include "specs.h"
 #include "spectra.h"
 
 namespace krylov::binding {
@@ -15,12 +16,8 @@ struct StabilityCall {
   StabilityResult result;
 };
 
-Procedure<void> run_stability(Session& session, std::shared_ptr<StabilityCall> call, std::int64_t samples,
-                              std::int64_t per_sample, std::int64_t columns, std::vector<std::int64_t> batches) {
-  call->result = co_await stability(session, call->rows.data(), samples, per_sample, columns, std::move(batches));
-}
-
-Napi::Value write_stability(Napi::Env env, const StabilityResult& result) {
+Napi::Value write_stability(Napi::Env env, const StabilityCall& call) {
+  const StabilityResult& result = call.result;
   auto object = Napi::Object::New(env);
   object.Set("largestEigenvalue", result.largest_eigenvalue);
   object.Set("trace", result.trace);
@@ -66,12 +63,12 @@ Napi::Value start_stability(const Napi::CallbackInfo& info) {
   const std::span<const double> rows = typed<double>(info[0], "rows", samples * per_sample * columns);
   auto call = std::make_shared<StabilityCall>();
   call->rows.assign(rows.begin(), rows.end());
-  return make_computation<double>(
-      info.Env(), nullptr, 1,
-      [call, samples, per_sample, columns, batches](Session& session) {
-        return run_stability(session, call, samples, per_sample, columns, batches);
+  return start_call<double>(
+      info.Env(), nullptr, 1, call,
+      [samples, per_sample, columns, batches](Session& session, StabilityCall& given) {
+        return stability(session, given.rows.data(), samples, per_sample, columns, batches);
       },
-      [call](Napi::Env env) { return write_stability(env, call->result); });
+      write_stability);
 }
 
 // (slopes [rows, columns], logits likewise or null, columns, update or null, options): without an update the length of
@@ -79,14 +76,8 @@ Napi::Value start_stability(const Napi::CallbackInfo& info) {
 Napi::Value softmax_radius(const Napi::CallbackInfo& info) {
   return with_scalar(info[0], "slopes", [&]<class T>(T) {
     const Fields fields(info[4], "options");
-    RadiusOptions options;
+    RadiusOptions options = read_radius(fields);
     options.step_length = fields.number("stepLength", 0);
-    options.target = fields.number("target", 0);
-    options.temperature = fields.number("temperature", 0);
-    options.quantile = fields.number("quantile", 0);
-    if (options.quantile > 1)
-      fail(ErrorCode::kOption, fields.at("quantile"), "at most 1", describe(fields.get("quantile")));
-    options.exact_binary = fields.boolean("exactBinary");
     const bool along_update = fields.boolean("alongUpdate");
     const std::int64_t columns = integer(info[2], "columns", 1, std::int64_t(1) << 30);
     const std::span<const T> slopes = typed<T>(info[0], "slopes");
@@ -98,8 +89,10 @@ Napi::Value softmax_radius(const Napi::CallbackInfo& info) {
     rows.slopes = slopes.data();
     rows.ld_slopes = rows.ld_outputs = rows.columns = columns;
     rows.rows = elements / columns;
+    rows.sigmoids = fields.boolean("sigmoids");
+    const bool binary = rows.sigmoids || columns <= 2;
     if (!info[1].IsNull()) rows.outputs = typed<T>(info[1], "logits", elements).data();
-    if (options.exact_binary && columns <= 2 && rows.outputs == nullptr) {
+    if (options.exact_binary && binary && rows.outputs == nullptr) {
       fail(ErrorCode::kOption, "logits", "an array for the exact radius", "null");
     }
     if (!info[3].IsNull()) {
@@ -138,7 +131,7 @@ Napi::Value softmax_radius(const Napi::CallbackInfo& info) {
     for (double& spread : out) spread /= unit;
     object.Set("spreads", spreads);
     object.Set("binaryRadii", env.Null());
-    if (columns <= 2 && rows.outputs != nullptr) {
+    if (binary && rows.outputs != nullptr) {
       Napi::Value radii;
       const std::span<double> to = make_array<double>(env, turn.values.size(), radii);
       binary_radii<T>(rows, options.temperature, 0, rows.rows, to.data());

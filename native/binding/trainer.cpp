@@ -54,7 +54,7 @@ Napi::Value NativeTrainer::step(const Napi::CallbackInfo& info) {
   result.Set("finite", step.finite);
   result.Set("accepted", step.accepted);
   result.Set("converged", step.converged);
-  result.Set("step", write_step(env, step.step));
+  result.Set("step", write_step_if_any(env, step.step));
   return result;
 }
 

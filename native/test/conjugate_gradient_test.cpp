@@ -13,23 +13,13 @@ namespace {
 
 using namespace test;
 using Options = ConjugateGradientOptions;
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
-struct Solve {
-  SolveResult<double> result;
-  std::vector<Noted> notes;
-  Numbers x;
-};
 
 Solve solve(const OperatorPort<double>& b, const Numbers& rhs, const Options& options,
             const OperatorPort<double>& preconditioner = {}, const Numbers& x0 = {}) {
-  Solve out;
-  Session session;
-  out.result =
-      run(session, conjugate_gradient<double>(session, b, rhs.data(), x0.empty() ? nullptr : x0.data(), preconditioner,
-                                              options, noting<double>(out.notes, b.columns())));
-  out.x = numbers(out.result.solution);
-  return out;
+  return noted_solve(b.columns(), [&](Session& session, const SolveObserver<double>& observer) {
+    return conjugate_gradient<double>(session, b, rhs.data(), x0.empty() ? nullptr : x0.data(), preconditioner, options,
+                                      observer);
+  });
 }
 
 Numbers spectrum(std::int64_t n, double low, double high) {
@@ -95,23 +85,17 @@ TEST_CASE("conjugate gradients solve in as many steps as there are eigenvalues, 
 TEST_CASE("a preconditioner M gives the iterates of conjugate gradients on M^-1/2 B M^-1/2") {
   constexpr std::int64_t n = 12;
   const Numbers matrix = with_spectrum(spectrum(n, 0.1, 10), 5), rhs = random_numbers(n, 6);
-  Numbers m, inverse, scaled = matrix, scaled_rhs = rhs;
-  for (std::int64_t i = 0; i < n; ++i) m.push_back(0.5 + static_cast<double>(i)), inverse.push_back(1 / m.back());
-  for (std::size_t i = 0; i < n; ++i) {
-    scaled_rhs[i] /= std::sqrt(m[i]);
-    for (std::size_t j = 0; j < n; ++j) scaled[i * n + j] /= std::sqrt(m[i] * m[j]);
-  }
+  const Preconditioned scaled(matrix, rhs);
   Options options;
   options.tolerance = 0;
   options.max_iterations = 6;
-  const Solve s = solve(square_port(matrix), rhs, options, diagonal_port(inverse));
-  const Solve plain = solve(square_port(scaled), scaled_rhs, options);
+  const Solve s = solve(square_port(matrix), rhs, options, diagonal_port(scaled.inverse));
+  const Solve plain = solve(square_port(scaled.matrix), scaled.rhs, options);
   CHECK(s.result.reason == SolveReason::kMaxIterations);
   check_notes(s, matrix, rhs, 1e-12);
   REQUIRE(s.notes.size() == plain.notes.size());
   for (std::size_t i = 0; i < s.notes.size(); ++i) {
-    Numbers x = plain.notes[i].x;
-    for (std::size_t k = 0; k < n; ++k) x[k] /= std::sqrt(m[k]);
+    const Numbers x = scaled.back(plain.notes[i].x);
     CHECK(distance(s.notes[i].x, x) <= 1e-11 * norm(x));
     CHECK(s.notes[i].info.quadratic == doctest::Approx(plain.notes[i].info.quadratic).epsilon(1e-11));
     if (i == 0) continue;
@@ -373,22 +357,19 @@ TEST_CASE("conjugate gradients end with the last finite iterate") {
   for (const std::int64_t at : {1, 2, 5}) {
     CAPTURE(at);
     for (const double value : {kNan, std::numeric_limits<double>::infinity()}) {
-      const Solve s = solve(watched(b, [=](std::int64_t k) { return k == at ? value : 0; }), rhs, options);
+      const Solve s = solve(broken_at(b, at, value), rhs, options);
       CHECK(s.x == iterate(s));
       CHECK(s.result.reason == SolveReason::kNotFinite);
       CHECK(s.result.iterations == at - 1);
       CHECK(s.result.residual_norm == s.notes.back().info.residual_norm);
     }
-    const auto broken = watched(diagonal_port(identity), [=](std::int64_t k) { return k == at ? kNan : 0; });
+    const auto broken = broken_at(diagonal_port(identity), at);
     const Solve s = solve(b, rhs, options, broken);
     CHECK(s.result.reason == SolveReason::kNotFinite);
     CHECK(s.x == iterate(s));
 
     Session session;
-    const auto stopping = watched(b, [&session, at](std::int64_t k) {
-      if (k == at) session.stop();
-      return k == at ? kNan : 0;
-    });
+    const auto stopping = stopping_at(b, at, session);
     const auto stopped =
         run(session, conjugate_gradient<double>(session, stopping, rhs.data(), nullptr, {}, options, {}));
     CHECK(stopped.reason == SolveReason::kAborted);
@@ -400,6 +381,13 @@ TEST_CASE("conjugate gradients end with the last finite iterate") {
   const auto never = run(session, conjugate_gradient<double>(session, b, rhs.data(), nullptr, {}, options, {}));
   CHECK(never.reason == SolveReason::kAborted);
   CHECK(never.products == 0);
+  // From elsewhere the residual is not known before the first product.
+  session.stop();
+  const auto unknown = run(session, conjugate_gradient<double>(session, b, rhs.data(), rhs.data(), {}, options, {}));
+  CHECK(unknown.reason == SolveReason::kAborted);
+  CHECK(std::isnan(unknown.residual_norm));
+  CHECK(std::isnan(unknown.quadratic));
+  CHECK(numbers(unknown.solution) == rhs);
 
   Numbers bad = rhs;
   bad[3] = kNan;

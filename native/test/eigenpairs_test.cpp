@@ -18,6 +18,7 @@ using test::Comparison;
 using test::evenly;
 using test::kUnit;
 using test::Matrix;
+using test::network_of;
 using Values = std::vector<double>;
 
 template <Scalar T>
@@ -172,16 +173,6 @@ TEST_CASE("spectra: eigenpairs end early with what they have") {
       for (const double value : result.values) CHECK((value >= 1 && value <= 9));
     }
   }
-}
-
-std::unique_ptr<const Network<float>> network_of(const std::vector<LayerSpec>& layers, std::int64_t inputs) {
-  NetworkSpec spec;
-  spec.inputs = inputs;
-  spec.heads.resize(1);
-  spec.heads[0].layers = layers;
-  std::unique_ptr<const Network<float>> network;
-  REQUIRE(Network<float>::create(spec, network).ok());
-  return network;
 }
 
 TEST_CASE("spectra: eigenpairs in arena order, and the same bits on any team") {

@@ -12,7 +12,6 @@ namespace krylov {
 namespace {
 
 using namespace test;
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 template <Scalar T>
 LanczosResult<T> decompose(const OperatorPort<T>& b, const Numbers& start, const LanczosOptions& options) {
@@ -143,19 +142,22 @@ TEST_CASE("Lanczos that ends early keeps what it has") {
       CHECK(r.last_beta == whole.beta[std::size_t(at - 2)]);
       check_basis(r, matrix, n, 1e-12);
     };
-    check_part(
-        decompose(watched(square_port(matrix), [=](std::int64_t k) { return k == at ? kNan : 0; }), start, steps(8)),
-        SolveReason::kNotFinite);
+    check_part(decompose(broken_at(square_port(matrix), at), start, steps(8)), SolveReason::kNotFinite);
     Session session;
-    const auto stopping = watched(square_port(matrix), [&session, at](std::int64_t k) {
-      if (k == at) session.stop();
-      return 0.0;
-    });
+    const auto stopping = stopping_at(square_port(matrix), at, session);
     check_part(run(session, lanczos<double>(session, stopping, start.data(), steps(8))), SolveReason::kAborted);
   }
   CHECK(decompose(square_port(matrix), Numbers(n), steps(3)).reason == SolveReason::kSingular);
   CHECK(decompose(square_port(matrix), Numbers(n), steps(3)).alpha.empty());
-  CHECK(decompose(square_port(matrix), Numbers(n, kNan), steps(3)).reason == SolveReason::kNotFinite);
+  CHECK(decompose(square_port(matrix), Numbers(n), steps(3)).last_beta == 0);
+  const auto nothing = decompose(square_port(matrix), Numbers(n, kNan), steps(3));
+  CHECK(nothing.reason == SolveReason::kNotFinite);
+  CHECK(std::isnan(nothing.last_beta));
+  Session stopped;
+  stopped.stop();
+  const auto none = run(stopped, lanczos<double>(stopped, square_port(matrix), start.data(), steps(3)));
+  CHECK(none.reason == SolveReason::kAborted);
+  CHECK(std::isnan(none.last_beta));
 }
 
 TEST_CASE("every reason has a name of its own") {

@@ -10,22 +10,12 @@ namespace krylov {
 namespace {
 
 using namespace test;
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
-struct Solve {
-  SolveResult<double> result;
-  std::vector<Noted> notes;
-  Numbers x;
-};
 
 Solve solve(const OperatorPort<double>& a, const Numbers& rhs, const LeastSquaresOptions& options,
             const Numbers& x0 = {}) {
-  Solve out;
-  Session session;
-  out.result = run(session, least_squares<double>(session, a, rhs.data(), x0.empty() ? nullptr : x0.data(), options,
-                                                  noting<double>(out.notes, a.columns())));
-  out.x = numbers(out.result.solution);
-  return out;
+  return noted_solve(a.columns(), [&](Session& session, const SolveObserver<double>& observer) {
+    return least_squares<double>(session, a, rhs.data(), x0.empty() ? nullptr : x0.data(), options, observer);
+  });
 }
 
 // A'A + damping I and A'b.
@@ -120,23 +110,42 @@ TEST_CASE("CGLS ends with the last finite iterate") {
   for (std::int64_t at = 1; at <= 6; ++at) {  // A'b, then A p and A'r in turns
     const Numbers& before = whole.notes[std::size_t((at - 1) / 2)].x;
     CAPTURE(at);
-    const Solve s = solve(watched(op, [=](std::int64_t k) { return k == at ? kNan : 0; }), b, options);
+    const Solve s = solve(broken_at(op, at), b, options);
     CHECK(s.result.reason == SolveReason::kNotFinite);
     CHECK(s.x == before);
     CHECK(s.result.iterations == (at - 1) / 2);
+    // |A'r| belongs to this x, or is not known: odd products are those with A'.
+    const double known = at % 2 == 0 ? whole.notes[std::size_t((at - 1) / 2)].info.residual_norm : kNan;
+    const auto is_known = [&](double value) { return std::isnan(known) ? std::isnan(value) : value == known; };
+    CHECK(is_known(s.result.residual_norm));
     Session session;
-    const auto stopping = watched(op, [&session, at](std::int64_t k) {
-      if (k == at) session.stop();
-      return k == at ? kNan : 0;
-    });
+    const auto stopping = stopping_at(op, at, session);
     const auto stopped = run(session, least_squares<double>(session, stopping, b.data(), nullptr, options, {}));
     CHECK(stopped.reason == SolveReason::kAborted);
     CHECK(stopped.products == at);
     CHECK(numbers(stopped.solution) == before);
+    CHECK(is_known(stopped.residual_norm));
+  }
+  // A warm start: A'b, A x0, A'r. Nothing is known of x0 before the last.
+  const Numbers x0 = random_numbers(6, 10);
+  for (std::int64_t at = 0; at <= 3; ++at) {
+    CAPTURE(at);
+    Session session;
+    if (at == 0) session.stop();
+    const auto stopping = stopping_at(op, at, session);
+    const auto stopped = run(session, least_squares<double>(session, stopping, b.data(), x0.data(), options, {}));
+    CHECK(stopped.reason == SolveReason::kAborted);
+    CHECK(stopped.products == at);
+    CHECK(numbers(stopped.solution) == x0);
+    CHECK(std::isnan(stopped.residual_norm));
+    CHECK(std::isnan(stopped.quadratic) == (at < 3));
   }
   Numbers bad = b;
   bad[0] = kNan;
-  CHECK(solve(op, bad, options).result.reason == SolveReason::kNotFinite);
+  const Solve nothing = solve(op, bad, options);
+  CHECK(nothing.result.reason == SolveReason::kNotFinite);
+  CHECK(std::isnan(nothing.result.residual_norm));
+  CHECK(solve(op, Numbers(10), options).result.residual_norm == 0);
   const Solve start = solve(op, b, options, {kNan, 0, 0, 0, 0, 0});
   CHECK(start.result.reason == SolveReason::kNotFinite);
   CHECK(start.x == Numbers(6));

@@ -321,48 +321,5 @@ TEST_CASE("pairs give way: the oldest, or so that the rest stays evenly spread")
   CHECK(spread.pairs()[1].s[0] == 9);
 }
 
-template <Scalar T>
-class ExampleOperator final : public LinearOperator<T> {
- public:
-  explicit ExampleOperator(const Example& example) : example_(example) {}
-  std::int64_t rows() const noexcept override { return example_.n; }
-  void apply(Team&, const T* v, T* out) noexcept override { example_.multiply(v, out); }
-  void apply_transposed(Team&, const T* v, T* out) noexcept override { example_.multiply(v, out); }
-
- private:
-  const Example& example_;
-};
-
-TEST_CASE_TEMPLATE("the directions of a full conjugate-gradient solve give the inverse", T, float, double) {
-  Example example(6);
-  const std::int64_t n = example.n;
-  Team team;
-  Vectors<T> vectors(1, n);
-  vectors.lend(team);
-  LbfgsPairs<T> pairs(n, n);
-  SamplingOperator<T> sampling(std::make_shared<ExampleOperator<T>>(example), pairs);
-  const std::vector<double> b = example.vector(n);
-  std::vector<T> r(b.begin(), b.end()), p = r, w(r.size()), x(r.size());
-  double rho = vectors.dot(r.data(), r.data());
-  for (std::int64_t i = 0; i < n; ++i) {
-    sampling.apply(team, p.data(), w.data());
-    const double alpha = rho / vectors.dot(p.data(), w.data());
-    const double next = vectors.step(alpha, p.data(), w.data(), x.data(), r.data());
-    vectors.add(r.data(), next / rho, p.data(), p.data());
-    rho = next;
-  }
-  LbfgsOperator<T> inverse(std::move(pairs), nullptr, 1);
-  CHECK(inverse.rows() == n);
-  const std::vector<double> v = example.vector(n);
-  std::vector<T> product(r.size()), back(r.size());
-  const std::vector<T> u(v.begin(), v.end());
-  example.multiply(u.data(), product.data());
-  inverse.apply(team, product.data(), back.data());
-  const double bound = sizeof(T) == 4 ? 2e-3 : 1e-9;
-  for (std::size_t i = 0; i < u.size(); ++i) CHECK(back[i] == doctest::Approx(u[i]).epsilon(bound));
-  inverse.apply_transposed(team, product.data(), w.data());
-  CHECK(w == back);
-}
-
 }  // namespace
 }  // namespace krylov

@@ -13,22 +13,12 @@ namespace {
 
 using namespace test;
 using Options = MinresOptions;
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
-struct Solve {
-  SolveResult<double> result;
-  std::vector<Noted> notes;
-  Numbers x;
-};
 
 Solve solve(const OperatorPort<double>& b, const Numbers& rhs, const Options& options,
             const OperatorPort<double>& preconditioner = {}) {
-  Solve out;
-  Session session;
-  out.result = run(
-      session, minres<double>(session, b, rhs.data(), preconditioner, options, noting<double>(out.notes, b.columns())));
-  out.x = numbers(out.result.solution);
-  return out;
+  return noted_solve(b.columns(), [&](Session& session, const SolveObserver<double>& observer) {
+    return minres<double>(session, b, rhs.data(), preconditioner, options, observer);
+  });
 }
 
 Numbers residual(const Numbers& matrix, const Numbers& rhs, const Numbers& x) {
@@ -102,30 +92,24 @@ TEST_CASE("MINRES minimises the residual, and tells it, its curvature and the La
 TEST_CASE("MINRES with a preconditioner M is MINRES on M^-1/2 B M^-1/2") {
   constexpr std::int64_t n = 10;
   const Numbers matrix = with_spectrum({-5, -2, -1, 0.5, 1, 2, 3, 4, 6, 8}, 5), rhs = random_numbers(n, 6);
-  Numbers m, inverse, scaled = matrix, scaled_rhs = rhs;
-  for (std::int64_t i = 0; i < n; ++i) m.push_back(0.5 + static_cast<double>(i)), inverse.push_back(1 / m.back());
-  for (std::size_t i = 0; i < n; ++i) {
-    scaled_rhs[i] /= std::sqrt(m[i]);
-    for (std::size_t j = 0; j < n; ++j) scaled[i * n + j] /= std::sqrt(m[i] * m[j]);
-  }
+  const Preconditioned scaled(matrix, rhs);
   Options options;
   options.tolerance = 0;
   options.max_iterations = 7;
-  const Solve s = solve(square_port(matrix), rhs, options, diagonal_port(inverse));
-  const Solve plain = solve(square_port(scaled), scaled_rhs, options);
+  const Solve s = solve(square_port(matrix), rhs, options, diagonal_port(scaled.inverse));
+  const Solve plain = solve(square_port(scaled.matrix), scaled.rhs, options);
   REQUIRE(s.notes.size() == plain.notes.size());
   for (std::size_t k = 0; k < s.notes.size(); ++k) {
-    Numbers x = plain.notes[k].x;
-    for (std::size_t i = 0; i < n; ++i) x[i] /= std::sqrt(m[i]);
+    const Numbers x = scaled.back(plain.notes[k].x);
     CHECK(distance(s.notes[k].x, x) <= 1e-11 * norm(x));
     CHECK(s.notes[k].info.residual_norm == doctest::Approx(plain.notes[k].info.residual_norm).epsilon(1e-10));
     if (k > 0) CHECK(s.notes[k].info.curvature == doctest::Approx(plain.notes[k].info.curvature).epsilon(1e-9));
   }
   options.stop_at_negative_curvature = true;
-  const Solve stopped = solve(square_port(matrix), rhs, options, diagonal_port(inverse));
+  const Solve stopped = solve(square_port(matrix), rhs, options, diagonal_port(scaled.inverse));
   CHECK(stopped.result.reason == SolveReason::kNegativeCurvature);
   Numbers r = residual(matrix, rhs, stopped.x);
-  for (std::size_t i = 0; i < n; ++i) r[i] /= m[i];
+  for (std::size_t i = 0; i < n; ++i) r[i] /= scaled.m[i];
   CHECK(distance(numbers(stopped.result.direction), r) <= 1e-12 * norm(r));
 }
 
@@ -223,19 +207,16 @@ TEST_CASE("MINRES ends with the last finite iterate") {
   for (const std::int64_t at : {1, 2, 5}) {
     const Numbers& before = whole.notes[std::size_t(at - 1)].x;
     for (const double value : {kNan, std::numeric_limits<double>::infinity()}) {
-      const Solve s = solve(watched(b, [=](std::int64_t k) { return k == at ? value : 0; }), rhs, options);
+      const Solve s = solve(broken_at(b, at, value), rhs, options);
       CHECK(s.result.reason == SolveReason::kNotFinite);
       CHECK(s.x == before);
     }
-    const auto broken = watched(diagonal_port(identity), [=](std::int64_t k) { return k == at + 1 ? kNan : 0; });
+    const auto broken = broken_at(diagonal_port(identity), at + 1);
     const Solve s = solve(b, rhs, options, broken);
     CHECK(s.result.reason == SolveReason::kNotFinite);
     CHECK(distance(s.x, before) <= 1e-14);
     Session session;
-    const auto stopping = watched(b, [&session, at](std::int64_t k) {
-      if (k == at) session.stop();
-      return k == at ? kNan : 0;
-    });
+    const auto stopping = stopping_at(b, at, session);
     const auto stopped = run(session, minres<double>(session, stopping, rhs.data(), {}, options, {}));
     CHECK(stopped.reason == SolveReason::kAborted);
     CHECK(stopped.products == at);
@@ -243,8 +224,25 @@ TEST_CASE("MINRES ends with the last finite iterate") {
   }
   Numbers bad = rhs;
   bad[3] = kNan;
-  CHECK(solve(b, bad, options).result.reason == SolveReason::kNotFinite);
-  CHECK(solve(b, bad, options, diagonal_port(identity)).result.reason == SolveReason::kNotFinite);
+  for (const OperatorPort<double>& m : {OperatorPort<double>(), diagonal_port(identity)}) {
+    const Solve s = solve(b, bad, options, m);
+    CHECK(s.result.reason == SolveReason::kNotFinite);
+    CHECK(std::isnan(s.result.residual_norm));
+  }
+  // |b| is known at once, but not in a preconditioner's norm.
+  for (const bool preconditioned : {false, true}) {
+    Session session;
+    session.stop();
+    const auto m = preconditioned ? diagonal_port(identity) : OperatorPort<double>();
+    const auto stopped = run(session, minres<double>(session, b, rhs.data(), m, options, {}));
+    CHECK(stopped.reason == SolveReason::kAborted);
+    CHECK(stopped.products == 0);
+    if (preconditioned) {
+      CHECK(std::isnan(stopped.residual_norm));
+    } else {
+      CHECK(stopped.residual_norm == doctest::Approx(norm(rhs)).epsilon(1e-14));
+    }
+  }
   Numbers indefinite = identity;
   indefinite[4] = -100;
   CHECK(solve(b, rhs, options, diagonal_port(indefinite)).result.reason == SolveReason::kPreconditioner);

@@ -1,5 +1,6 @@
 // The Newton-type optimizers: what holds for all of them, then what each is for.
 #include "support/newton_fixture.h"
+#include "support/solve_cases.h"
 
 #include <limits>
 
@@ -201,23 +202,9 @@ TEST_CASE("Newton methods say where they have converged, and stay where the func
   }
 }
 
-// f = x^4/4 - x^2/2 + y^2/2: a saddle at 0, minima at x = +-1.
-FunctionObjective<double> double_well() {
-  FunctionObjective<double> f(2, [](const double* x, Samples, double* g) {
-    if (g != nullptr) g[0] = x[0] * x[0] * x[0] - x[0], g[1] = x[1];
-    return std::pow(x[0], 4) / 4 - x[0] * x[0] / 2 + x[1] * x[1] / 2;
-  });
-  f.with_curvature(Curvature::kHessian, [](const double* x, Samples, const double* v, double* out) {
-    out[0] = (3 * x[0] * x[0] - 1) * v[0];
-    out[1] = v[1];
-  });
-  f.with_squares([](const double*, double* s) { s[0] = s[1] = 1; });
-  return f;
-}
-
 TEST_CASE("negative curvature leads away from a saddle point") {
-  for (OptimizerSpec spec : {hessian_free_spec(), newton_cg_spec(), newton_mr_spec(), krylov_subspace_descent_spec(),
-                             gradient_normalized_smoothness_spec()}) {
+  for (OptimizerSpec spec : {hessian_free_spec(), newton_cg_spec(), newton_mr_spec(), saddle_free_newton_spec(),
+                             krylov_subspace_descent_spec(), gradient_normalized_smoothness_spec()}) {
     CAPTURE(spec.kind);
     set_word(spec, "curvature", "hessian");
     FunctionObjective<double> f = double_well();
@@ -291,6 +278,94 @@ TEST_CASE("newtonMR takes residuals of non-positive curvature, and can search on
   CHECK(std::abs(x[1]) < 1e-6);
 }
 
+// (|H| + lambda)^-1 from the eigenvectors of H, where all of the space is the Krylov space.
+TEST_CASE("saddleFreeNewton takes the magnitudes of H's eigenvalues") {
+  constexpr std::size_t n = 6;
+  const Numbers a = with_spectrum({-3, -1, -0.1, 0.5, 2, 4}, 3), b = random_numbers(n, 4);
+  Numbers values(n), vectors(n * n);
+  symmetric_eigen(a.data(), n, values.data(), vectors.data());
+  const std::vector<double> start = random_numbers(n, 5);
+  FunctionObjective<double> f = quadratic<double>(a, b);
+  const Numbers g = plus(times(a, start), 1, b);
+  for (const double lambda : {0.0, 0.5, 20.0}) {
+    CAPTURE(lambda);
+    OptimizerSpec spec = saddle_free_newton_spec();
+    set_flag(spec, "damping.adapt", false);
+    set(spec, "damping.initial", lambda);
+    const MinimizerPointer<double> minimizer = make<double>(spec, f);
+    std::vector<double> x = start;
+    const MinimizerReport report = update(*minimizer, f, x);
+    Numbers p(n);
+    double model = 0;
+    for (std::size_t k = 0; k < n; ++k) {
+      const Numbers v(vectors.data() + k * n, vectors.data() + (k + 1) * n);
+      const double length = -dot(g, v) / (std::abs(values[k]) + lambda);
+      p = plus(p, length, v);
+      model += dot(g, v) * length + std::abs(values[k]) * length * length / 2;
+    }
+    CHECK(report.accepted);
+    CHECK(distance(plus(x, -1, start), p) <= 1e-10 * norm(p));
+    CHECK(number_of(report, "modelValue") == doctest::Approx(model).epsilon(1e-10));
+    CHECK(number_of(report, "stepNorm") == doctest::Approx(norm(p)).epsilon(1e-10));
+    CHECK(number_of(report, "curvature") == doctest::Approx(dot(p, times(a, p)) / dot(p, p)).epsilon(1e-10));
+    CHECK(number_of(report, "smallestCurvature") == doctest::Approx(-3).epsilon(1e-10));
+    CHECK(number_of(report, "largestCurvature") == doctest::Approx(4).epsilon(1e-10));
+    CHECK(number_of(report, "products") == n);
+  }
+  // Two vectors: p is in span{g, Hg}.
+  OptimizerSpec spec = saddle_free_newton_spec();
+  set(spec, "subspaceSize", 2);
+  const MinimizerPointer<double> small = make<double>(spec, f);
+  std::vector<double> x = start;
+  const MinimizerReport report = update(*small, f, x);
+  CHECK(number_of(report, "products") == 2);
+  CHECK(number_of(report, "subspaceSize") == 2);
+  Numbers rest = plus(x, -1, start);
+  const Numbers q1 = plus(g, 1 / norm(g) - 1, g), hq = times(a, q1), w = plus(hq, -dot(hq, q1), q1);
+  rest = plus(rest, -dot(rest, q1), q1);
+  rest = plus(rest, -dot(rest, w) / dot(w, w), w);
+  CHECK(norm(rest) <= 1e-12 * norm(start));
+}
+
+TEST_CASE("saddleFreeNewton adapts its damping within an update, for a value a try") {
+  FunctionObjective<double> f = paired_rosenbrock<double>(4);
+  OptimizerSpec spec = saddle_free_newton_spec();
+  set(spec, "damping.initial", 1e-6);
+  const MinimizerPointer<double> minimizer = make<double>(spec, f);
+  std::vector<double> x = {-1.2, 1, 0.5, 2};
+  double most = 0, damping = 1e-6;
+  for (int i = 0; i < 30; ++i) {
+    f.values = f.products = 0;
+    const MinimizerReport report = update(*minimizer, f, x);
+    if (report.converged[0] != '\0') break;
+    const double tries = number_of(report, "tries"), rho = number_of(report, "reductionRatio"),
+                 used = number_of(report, "damping");
+    most = std::fmax(most, tries);
+    CHECK(f.values == static_cast<std::int64_t>(tries));
+    CHECK(f.products == static_cast<std::int64_t>(number_of(report, "products")));
+    CHECK(f.products <= 4);
+    if (tries == 1) CHECK(used == damping);
+    if (tries > 1) CHECK(used > damping);
+    CHECK(number_of(report, "dampingAfter") == doctest::Approx(rho > 0.75   ? used * 2 / 3
+                                                               : rho < 0.25 ? used * 1.5
+                                                                            : used));
+    damping = number_of(report, "dampingAfter");
+  }
+  CHECK(most > 1);
+  // A gradient that lies: no damping helps.
+  FunctionObjective<double> lie(1, [](const double* z, Samples, double* g) {
+    if (g != nullptr) *g = 1;
+    return std::abs(*z);
+  });
+  lie.with_curvature(Curvature::kHessian, [](const double*, Samples, const double* v, double* out) { *out = *v; });
+  const MinimizerPointer<double> other = make<double>(spec, lie);
+  std::vector<double> z = {0};
+  const MinimizerReport report = update(*other, lie, z);
+  CHECK(std::string(report.converged) == "noDescent");
+  CHECK(number_of(report, "tries") == 40);
+  CHECK(z[0] == 0);
+}
+
 TEST_CASE("krylovSubspaceDescent minimises over the Krylov vectors and the step before") {
   // Computed independently of this project: 3 preconditioned Krylov vectors and `previous` span the subspace.
   const std::vector<double> matrix = {
@@ -352,84 +427,6 @@ TEST_CASE("krylovSubspaceDescent minimises over the Krylov vectors and the step 
   CHECK(number_of(found, "subspaceSize") == 1);
   CHECK(z[0] == doctest::Approx(2));
   CHECK(z[1] == 0);
-}
-
-TEST_CASE("gradientNormalizedSmoothness follows the authors' program on Rosenbrock's function") {
-  struct Row {
-    double x0, x1, f, gamma, tries;
-  };
-  // From (-2, 2), exact Hessian; x, f before and gamma after each update.
-  const Row rows[] = {
-      {-2.0, 2.0, 409.0, 2.0, 1},
-      {-1.7301426151120223, 2.099249470121396, 87.40302770515021, 4.0, 1},
-      {-1.5508526463989083, 2.203597815327956, 10.568932891540388, 8.0, 1},
-      {-1.4921253225399214, 2.2201674877389634, 6.21462052826284, 2.0, 4},
-      {-1.4340381186713635, 2.0601453344651492, 5.925895809520945, 0.5, 4},
-      {-1.386860376786138, 1.9286603682545258, 5.699888887164496, 0.5, 2},
-      {-1.321446843459265, 1.7495584492478782, 5.390228796461646, 0.5, 2},
-      {-1.2712065811458984, 1.6210389200524902, 5.160952611572948, 0.5, 2}};
-  for (const char* solver : {"cholesky", "cg"}) {
-    CAPTURE(solver);
-    OptimizerSpec spec = gradient_normalized_smoothness_spec();
-    set_word(spec, "curvature", "hessian");
-    set_word(spec, "solver", solver);
-    set(spec, "cg.tolerance", 1e-14);
-    set(spec, "gradientTolerance", 0);
-    FunctionObjective<double> f = paired_rosenbrock<double>(2);
-    const MinimizerPointer<double> minimizer = make<double>(spec, f);
-    std::vector<double> x = {-2, 2};
-    for (const Row& row : rows) {
-      CHECK(x[0] == doctest::Approx(row.x0).epsilon(1e-9));
-      CHECK(x[1] == doctest::Approx(row.x1).epsilon(1e-9));
-      const MinimizerReport report = update(*minimizer, f, x);
-      CHECK(report.loss == doctest::Approx(row.f).epsilon(1e-9));
-      CHECK(number_of(report, "gammaAfter") == row.gamma);
-      CHECK(number_of(report, "tries") == row.tries);
-    }
-  }
-}
-
-TEST_CASE("gradientNormalizedSmoothness does not move where no try succeeds, and tries indefinite matrices again") {
-  // A gradient that lies: the value rises whatever the step.
-  FunctionObjective<double> lie(1, [](const double* z, Samples, double* g) {
-    if (g != nullptr) *g = 1;
-    return std::abs(*z);
-  });
-  const auto flat = [](const double*, Samples, const double* v, double* out) { *out = *v; };
-  lie.with_curvature(Curvature::kGaussNewton, flat);
-  OptimizerSpec spec = gradient_normalized_smoothness_spec();
-  const MinimizerPointer<double> minimizer = make<double>(spec, lie);
-  std::vector<double> z = {0};
-  const MinimizerReport report = update(*minimizer, lie, z);
-  CHECK(number_of(report, "tries") == 40);
-  CHECK(number_of(report, "gammaAfter") == 1e-9);
-  CHECK(std::string(report.converged) == "noDescent");
-  CHECK(z[0] == 0);
-
-  // H = -1 at 0.01: lambda must outgrow 1 before there is a step, so gamma halves until |g| / gamma does.
-  for (const char* solver : {"cholesky", "cg"}) {
-    CAPTURE(solver);
-    FunctionObjective<double> f = double_well();
-    set_word(spec, "curvature", "hessian");
-    set_word(spec, "solver", solver);
-    const MinimizerPointer<double> m = make<double>(spec, f);
-    std::vector<double> x = {0.01, 0};
-    const MinimizerReport first = update(*m, f, x);
-    CHECK(first.accepted);
-    CHECK(number_of(first, "damping") > 1);
-    CHECK(number_of(first, "tries") >= 7);  // |g| / 2^-7 > 1
-    CHECK(x[0] > 0.01);
-  }
-  // Without adaptation gamma is what it is told, and nothing is tested.
-  set_flag(spec, "gamma.adapt", false);
-  set(spec, "gamma.initial", 0.25);
-  set_word(spec, "curvature", "ggn");
-  const MinimizerPointer<double> fixed = make<double>(spec, lie);
-  z = {1};
-  const MinimizerReport moved = update(*fixed, lie, z);
-  CHECK(moved.accepted);
-  CHECK(number_of(moved, "tries") == 1);
-  CHECK(z[0] == doctest::Approx(1 - 1 / (1 + 1 / (0.25 + 1e-8))));
 }
 
 }  // namespace

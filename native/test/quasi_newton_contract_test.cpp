@@ -171,7 +171,7 @@ TEST_CASE("where a method ends by itself") {
     };
     CHECK(std::string(first(1e-8).converged) == "gradientTolerance");
     CHECK_FALSE(first(1e-8).accepted);
-    CHECK(std::string(first(1e-5).converged) == "noDescent");  // g'd = -1e-10
+    CHECK(std::string(first(1e-5).converged) == "changeTolerance");  // g'd = -1e-10
     CHECK_FALSE(first(1e-5).accepted);
     // |f_+ - f| = 8e-10; the step of one goes to the minimum.
     const MinimizerReport at_once = first(4e-5);
@@ -190,6 +190,30 @@ TEST_CASE("where a method ends by itself") {
   CHECK(std::string(report.converged) == "changeTolerance");
   CHECK(x == doctest::Approx(5.4e-5));
   CHECK(report.words.empty());
+}
+
+// A function so small that every change of it is below the tolerance is not one without a descent.
+TEST_CASE("changes that are small and directions that are none have reasons of their own") {
+  FunctionObjective<double> tiny(2, [](const double* x, Samples, double* g) {
+    if (g != nullptr) g[0] = 1e-6 * x[0], g[1] = 3e-6 * x[1];
+    return 1e-6 * (x[0] * x[0] / 2 + 1.5 * x[1] * x[1]);
+  });
+  FunctionObjective<double> lie(2, [](const double* x, Samples, double* g) {
+    if (g != nullptr) g[0] = 1, g[1] = 0;
+    return std::abs(x[0]) + std::abs(x[1]);
+  });
+  for (const OptimizerSpec& spec : {lbfgs(10, 1e-9), bfgs(true, 1e-9), nonlinear_cg("polakRibiere", 1e-9)}) {
+    CAPTURE(spec.kind);
+    std::vector<double> x{1e-3, 1e-1}, z{0, 0};
+    const MinimizerReport small = step(*make(spec, tiny), tiny, x.data());
+    CHECK(std::string(small.converged) == "changeTolerance");
+    CHECK_FALSE(small.accepted);
+    CHECK(x == std::vector<double>{1e-3, 1e-1});
+    const MinimizerReport none = step(*make(spec, lie), lie, z.data());
+    CHECK(std::string(none.converged) == "noDescent");
+    CHECK_FALSE(none.accepted);
+    CHECK(z == std::vector<double>{0, 0});
+  }
 }
 
 TEST_CASE("fixed steps are torch's steps without a line search") {

@@ -27,17 +27,8 @@ using test::Comparison;
 using test::evenly;
 using test::kUnit;
 using test::Matrix;
+using test::network_of;
 using Values = std::vector<double>;
-
-std::unique_ptr<const Network<float>> network_of(const std::vector<LayerSpec>& layers, std::int64_t inputs) {
-  NetworkSpec spec;
-  spec.inputs = inputs;
-  spec.heads.resize(1);
-  spec.heads[0].layers = layers;
-  std::unique_ptr<const Network<float>> network;
-  REQUIRE(Network<float>::create(spec, network).ok());
-  return network;
-}
 
 TEST_CASE("spectra: probes are the same numbers in any layout, type and team") {
   using test::dense;
@@ -306,7 +297,6 @@ TEST_CASE("spectra: an abort or a NaN ends every method at once") {
         CHECK(products == at);
         products_of(result);
       };
-      const auto nothing = [](const auto&) {};
       ends(
           "quadrature", [&](Session& s) { return lanczos_quadrature<double>(s, port, {3, 6, true}, {}); },
           [&](const QuadratureResult& r) { CHECK(r.probes.size() == std::size_t((at - 1) / 6)); });
@@ -315,10 +305,33 @@ TEST_CASE("spectra: an abort or a NaN ends every method at once") {
       ends(
           "trace", [&](Session& s) { return hutchinson<double>(s, port, options, {}); },
           [&](const HutchinsonResult<double>& r) { CHECK(r.traces.size() == std::size_t(at - 1)); });
+      HutchinsonOptions diagonal = options;
+      diagonal.watch = Moment::kDiagonal;
+      ends(
+          "diagonal", [&](Session& s) { return hutchinson<double>(s, port, diagonal, {}); },
+          [&](const HutchinsonResult<double>& r) {
+            for (const double d : r.diagonal.span()) CHECK(std::isnan(d) == (at == 1));
+          });
       ends(
           "hutch++", [&](Session& s) { return hutch_plus_plus<double>(s, port, {18}, {}); },
           [&](const HutchPlusPlusResult& r) { CHECK(std::isnan(r.trace) == (at < 14)); });
-      ends("norm", [&](Session& s) { return spectral_norm<double>(s, port, {0, 100}, {}); }, nothing);
+      ends(
+          "norm", [&](Session& s) { return spectral_norm<double>(s, port, {0, 100}, {}); },
+          [&](const SpectralNormResult<double>& r) {
+            CHECK(std::isnan(r.norm) == (at == 1));
+            // A right = norm left, of the last pair that was finished.
+            for (std::int64_t i = 0; i < 20; ++i) {
+              double image = 0;
+              for (std::int64_t j = 0; j < 20; ++j) image += matrix.at(i, j) * r.right[std::size_t(j)];
+              const double left = r.left[std::size_t(i)];
+              if (at == 1) {
+                CHECK(std::isnan(left));
+                CHECK(std::isnan(r.right[std::size_t(i)]));
+              } else {
+                CHECK(std::abs(image - r.norm * left) <= 1e-14);
+              }
+            }
+          });
       ends(
           "noise", [&](Session& s) { return curvature_noise<double>(s, port, {port}, 20, {}); },
           [&](const NoiseResult& r) { CHECK(r.samples.size() == std::size_t((at - 1) / 2)); });

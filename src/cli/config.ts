@@ -170,6 +170,8 @@ const configSchema = members({
       (input) => typeof input === 'object' && input !== null,
     ).optional(),
     earlyStopping: value<Record<string, unknown>>('an object', isObject).optional(),
+    stepSize: spec('a step-size stage').optional(),
+    record: value<Record<string, unknown>>('an object', isObject).optional(),
     threads: value<number | 'auto'>(
       "a whole number >= 1 or 'auto'",
       (input) => input === 'auto' || isWhole(input, 1),

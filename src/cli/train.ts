@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import type { AnyModel, History, Model, TrainingState, TrainOptions, TrainRun } from '../index.js'
+import type { AnyModel, History, Model, StepSizeOption, TrainingState, TrainOptions, TrainRun } from '../index.js'
 import {
   createModel,
   evaluate,
@@ -21,7 +21,16 @@ import { saveWithNotes } from './model-file.js'
 import { ConfigError, problemOf, RunError } from './problems.js'
 import type { Progress } from './progress.js'
 import { showProgress } from './progress.js'
-import { acceptedWidth, lossOf, metricsOf, modelOptions, optimizerOf, placeOf, validateConfig } from './specs.js'
+import {
+  acceptedWidth,
+  lossOf,
+  metricsOf,
+  modelOptions,
+  optimizerOf,
+  placeOf,
+  validateConfig,
+  withKind,
+} from './specs.js'
 import type { Scaling } from './standardize.js'
 import { applyScaling, fitScaling, foldScaling } from './standardize.js'
 import { columns, count, duration, measures, number, paint } from './text.js'
@@ -86,7 +95,7 @@ function describeData({ inputs, classes }: Samples): string {
 
 /** Everything of `train`'s options that the configuration decides. */
 function trainOptions(config: Config, validation: Samples | undefined): TrainOptions {
-  const { batchSize, curvatureBatchSize, epochs, earlyStopping, threads, l2 } = config.training
+  const { batchSize, curvatureBatchSize, epochs, earlyStopping, stepSize, record, threads, l2 } = config.training
   const held = config.data.validation
   return {
     loss: lossOf(config),
@@ -98,6 +107,8 @@ function trainOptions(config: Config, validation: Samples | undefined): TrainOpt
     ...(validation === undefined ? {} : { validation: asData(validation) }),
     ...(held !== undefined && 'fraction' in held ? { validation: held } : {}),
     ...(earlyStopping === undefined ? {} : { earlyStopping }),
+    ...(record === undefined ? {} : { record }),
+    ...(stepSize === undefined ? {} : { stepSize: withKind(stepSize) as StepSizeOption }),
     ...(threads === undefined ? {} : { threads }),
     ...(l2 === undefined ? {} : { l2 }),
     ...(config.seed === undefined ? {} : { seed: config.seed }),

@@ -85,6 +85,13 @@ function diagonalInput(value: unknown, size: number): { probes: number; given: F
   return { probes: vectors.length, given }
 }
 
+function seedInput({ seed: value, diagonal }: HessianAlignmentOptions): number {
+  if (value !== undefined && typeof diagonal !== 'number') {
+    throw optionError('hessianAlignment seed', 'none unless diagonal is a number of random vectors', value)
+  }
+  return seed(value ?? 0, 'hessianAlignment seed')
+}
+
 /**
  * The loss of a linear softmax head over several domains with a penalty that makes gradients and Hessians by the head
  * agree across domains, and its derivatives: a regulariser for training a network whose features the head is given, and
@@ -142,7 +149,7 @@ export function hessianAlignment<D extends DType>(options: HessianAlignmentOptio
     alpha: numberInRange(given.alpha ?? (penalty === 'hgp' ? 1e-4 : 1e-3), 'hessianAlignment alpha', { min: 0 }),
     beta: numberInRange(given.beta ?? 5e-3, 'hessianAlignment beta', { min: 0 }),
     ...diagonalInput(given.diagonal, classes * inputs + classes),
-    seed: seed(given.seed ?? 0, 'hessianAlignment seed'),
+    seed: seedInput(given),
     gradients,
   })
   const { loss, gradientTerm, hessianGradientTerm, hessianDiagonalTerm, value, weight, bias, features } = native

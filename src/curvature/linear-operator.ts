@@ -119,6 +119,13 @@ export function hasTag(operator: LinearOperator, tag: OperatorTag): boolean {
   return operator.tags !== undefined && tagsInput(operator.tags, 'operator.tags').includes(tag)
 }
 
+/** The vector, which must not share memory with the output. */
+export function apart<A extends FloatArray>(v: A, out: FloatArray): A {
+  const overlap = v.byteOffset < out.byteOffset + out.byteLength && out.byteOffset < v.byteOffset + v.byteLength
+  if (v.buffer !== out.buffer || !overlap) return v
+  throw optionError('out', 'memory apart from that of the vector', rendered('memory that overlaps'))
+}
+
 /** Whether the operator multiplies with its transpose. */
 export function isTransposable(operator: LinearOperator): boolean {
   return (
@@ -181,6 +188,7 @@ export function placeOf(...operators: readonly (LinearOperator | undefined)[]): 
  * Products with several vectors at once: row i of the result is B times row i of `vectors`.
  *
  * @param vectors [k, columns], k at least 1: a matrix, or its values row by row
+ * @param out k · rows numbers to fill; it must not overlap the vectors
  * @returns [k, rows]
  * @throws KrylovError ERR_OPTION, ERR_SHAPE, ERR_DTYPE
  * @example const { data } = matmat(point.ggn(), { data: directions, shape: [3, point.parameterCount] })
@@ -198,6 +206,7 @@ export function matmat<D extends DType>(
   if (native !== undefined) {
     native.matmat(values, count, result)
   } else {
+    apart(values, result)
     for (let row = 0; row < count; row++) {
       const v = values.slice(row * columns, (row + 1) * columns) as TypedArrayOf<D>
       result.set(product(operator, v, 'operator'), row * rows)

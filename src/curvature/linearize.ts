@@ -6,7 +6,7 @@ import { addon } from '../internal/native.js'
 import { checkKnownKeys, integerInRange, joinPath, numberInRange } from '../internal/validate.js'
 import type { AnyModel, Model, OutputInfo } from '../model/model.js'
 import { handleOf } from '../model/model.js'
-import type { HeadLosses, TrainingData } from '../training/tasks.js'
+import type { HeadLosses, HeadTask, TrainingData } from '../training/tasks.js'
 import { resolveTasks, toNativeDataset, toNativeTasks } from '../training/tasks.js'
 import type { DiagonalKind, DiagonalOptions, SampleOptions } from './diagonals.js'
 import { diagonalInput, drawsInput } from './diagonals.js'
@@ -52,10 +52,12 @@ export class LinearizedPoint<D extends DType = DType, H extends string = never> 
   readonly parameterCount: number
   readonly #handle: NativePoint
   readonly #outputs: readonly OutputInfo[]
+  readonly #tasks: readonly HeadTask[]
 
   /** @internal */
-  constructor(handle: NativePoint, model: AnyModel, rows: number) {
+  constructor(handle: NativePoint, model: AnyModel, rows: number, tasks: readonly HeadTask[]) {
     this.#handle = handle
+    this.#tasks = tasks
     this.dtype = model.dtype as D
     this.sampleCount = rows
     this.parameterCount = model.parameterCount
@@ -65,6 +67,11 @@ export class LinearizedPoint<D extends DType = DType, H extends string = never> 
   /** @internal The native point within; undefined for any other value. */
   static handleOf(value: unknown): NativePoint | undefined {
     return typeof value === 'object' && value !== null && #handle in value ? value.#handle : undefined
+  }
+
+  /** @internal The outputs of the point and their losses; undefined for any other value. */
+  static tasksOf(value: unknown): readonly HeadTask[] | undefined {
+    return typeof value === 'object' && value !== null && #tasks in value ? value.#tasks : undefined
   }
 
   /** Loss of the batch, l2 included. */
@@ -311,7 +318,7 @@ export function linearize<D extends DType, H extends string>(
   const dataset = toNativeDataset(network, tasks, batch, 'batch')
   try {
     const point = handle.linearize(dataset, toNativeTasks(tasks), penalty, workspaceRows)
-    return new LinearizedPoint<D, H>(point, network, dataset.rows)
+    return new LinearizedPoint<D, H>(point, network, dataset.rows, tasks)
   } finally {
     dataset.dispose()
   }

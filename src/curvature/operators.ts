@@ -8,6 +8,7 @@ import { addon } from '../internal/native.js'
 import { arrayOf, callable, checkKnownKeys, finiteArray, integerInRange, numberInRange } from '../internal/validate.js'
 import type { LinearOperator, OperatorTag } from './linear-operator.js'
 import {
+  apart,
   hasTag,
   isTransposable,
   NativeLinearOperator,
@@ -131,13 +132,6 @@ export function identityOperator<D extends DType = 'float32'>(
   const { dtype } = options as IdentityOperatorOptions
   const ones = floatArray(dtype === undefined ? 'float32' : dtypeOption(dtype, 'identityOperator dtype'), length)
   return new NativeLinearOperator<D>(addon().diagonalOperator(ones.fill(1)), operatorTags)
-}
-
-/** The vector, which must not share memory with the output. */
-function apart<A extends FloatArray>(v: A, out: FloatArray): A {
-  const overlap = v.byteOffset < out.byteOffset + out.byteLength && out.byteOffset < v.byteOffset + v.byteLength
-  if (v.buffer !== out.buffer || !overlap) return v
-  throw optionError('out', 'memory apart from that of the vector', rendered('memory that overlaps'))
 }
 
 /** What JavaScript composes: checks its vectors, and calls `apply` with an output to fill. */

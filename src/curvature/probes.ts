@@ -1,5 +1,5 @@
 import { findNotFinite } from '../data/matrix.js'
-import type { TypedArrayInput } from '../internal/arrays.js'
+import type { TypedArrayInput, TypedArrayOf } from '../internal/arrays.js'
 import { floatArray, floatInput } from '../internal/arrays.js'
 import type { Computation, Source } from '../internal/computation.js'
 import { notFiniteError, optionError } from '../internal/errors.js'
@@ -53,20 +53,24 @@ export function computation<R>(
   return { native, sources: subject.sources, place: placeOf(subject.matrix, ...others), signal }
 }
 
+/** A vector of the caller's: of the operator's dtype and columns, and finite. */
+export function givenVector<D extends DType>(value: unknown, name: string, subject: Subject<D>): TypedArrayOf<D> {
+  const { dtype, shape } = subject.matrix
+  const vector = floatInput(value, name, dtype, shape[1])
+  const index = findNotFinite(vector)
+  if (index >= 0) throw notFiniteError(joinPath(name, index), 'a finite number', vector[index])
+  return vector
+}
+
 /** Vectors of the caller's, one after the other. */
-export function vectorsInput<D extends DType>(
+function vectorsInput<D extends DType>(
   value: readonly unknown[],
   name: string,
   subject: Subject<D>,
 ): NativeProbes['given'] {
   const { matrix } = subject
   const size = matrix.shape[1]
-  const vectors = arrayOf(value, name, (item, path) => {
-    const vector = floatInput(item, path, matrix.dtype, size)
-    const index = findNotFinite(vector)
-    if (index >= 0) throw notFiniteError(joinPath(path, index), 'a finite number', vector[index])
-    return vector
-  })
+  const vectors = arrayOf(value, name, (item, path) => givenVector(item, path, subject))
   const all = floatArray(matrix.dtype, vectors.length * size)
   for (const [row, vector] of vectors.entries()) all.set(vector, row * size)
   return all
@@ -90,6 +94,9 @@ export function probesInput<D extends DType>(
     return { count, isGiven: false, probes: { kind, seed, given: null } }
   }
   if (value.length === 0) throw optionError(name, 'at least one vector', value)
+  for (const key of ['seed', 'distribution'] as const) {
+    if (options[key] !== undefined) throw optionError(`${method} ${key}`, 'none with vectors of your own', options[key])
+  }
   return { count: value.length, isGiven: true, probes: { kind, seed, given: vectorsInput(value, name, subject) } }
 }
 

@@ -1,12 +1,15 @@
 import type { MatrixLike } from '../data/matrix.js'
 import { findNotFinite, toMatrix } from '../data/matrix.js'
-import type { TypedArrayInput } from '../internal/arrays.js'
-import { dtypeOf, floatInput, isFloatArray } from '../internal/arrays.js'
-import { notFiniteError, optionError, rendered } from '../internal/errors.js'
+import type { TypedArrayInput, TypedArrayOf } from '../internal/arrays.js'
+import { dtypeOf, floatInput } from '../internal/arrays.js'
+import { notFiniteError, optionError, rendered, shapeError } from '../internal/errors.js'
 import type { DType, FloatArray, NativeRadius, NativeRadiusOptions } from '../internal/native.js'
 import { addon } from '../internal/native.js'
 import { boolean, checkKnownKeys, numberInRange, oneOf } from '../internal/validate.js'
-import type { ByHead, FloatMatrix, LinearizedPoint } from './linearize.js'
+import { wantsLogits } from '../losses/losses.js'
+import type { HeadTask } from '../training/tasks.js'
+import type { FloatMatrix } from './linearize.js'
+import { LinearizedPoint } from './linearize.js'
 
 export type RadiusOptions = {
   /** Largest normalised step that is left as it is; default 1. */
@@ -15,7 +18,7 @@ export type RadiusOptions = {
   readonly temperature?: number
   /** Quantile of the spreads over the batch that decides, 0 to 1; default 1, the largest. */
   readonly quantile?: number
-  /** With one logit or two: the smallest exact radius instead of the bound; default false. */
+  /** With two classes, or yes-or-no outputs: the smallest exact radius instead of the bound; default false. */
   readonly exactBinary?: boolean
 }
 
@@ -25,7 +28,7 @@ export type SoftmaxRadiusOptions = RadiusOptions & {
 }
 
 export type SoftmaxRadius = {
-  /** Δ of each sample: largest less smallest slope of its logits along the unit direction; |slope| with one logit. */
+  /** Δ of each sample: largest less smallest slope of its logits along the unit direction; of yes-or-no outputs the largest |slope|. */
   readonly spread: Float64Array
   /** ρ: the step length up to which the loss's Taylor series along the direction converges; infinite where nothing moves. */
   readonly radius: number
@@ -35,22 +38,34 @@ export type SoftmaxRadius = {
   readonly scale: number
   /** τ, the length of the update. */
   readonly stepLength: number
-  /** √(gap² + π²) / Δ of each sample, exact under linearised logits; with one logit or two. */
+  /** √(gap² + π²) / Δ of each sample, exact under linearised logits; with two classes, or yes-or-no outputs. */
   readonly binaryRadius?: Float64Array
 }
 
-const radiusKeys = ['target', 'temperature', 'quantile', 'exactBinary']
+export const radiusKeys = ['target', 'temperature', 'quantile', 'exactBinary']
 
-function numbersOf(options: RadiusOptions, stepLength: number, alongUpdate: boolean): NativeRadiusOptions {
-  const of = (name: string): string => `softmaxRadius ${name}`
+/** Checks the numbers of the controller and fills in their defaults. */
+export function resolveRadiusOptions(options: RadiusOptions, of: (name: string) => string): Required<RadiusOptions> {
   return {
-    stepLength,
     target: numberInRange(options.target ?? 1, of('target'), { above: 0 }),
     temperature: numberInRange(options.temperature ?? 1, of('temperature'), { above: 0 }),
     quantile: numberInRange(options.quantile ?? 1, of('quantile'), { min: 0, max: 1 }),
     exactBinary: boolean(options.exactBinary ?? false, of('exactBinary')),
-    alongUpdate,
   }
+}
+
+function numbersOf(
+  method: string,
+  options: RadiusOptions,
+  stepLength: number,
+  alongUpdate: boolean,
+  isBinary: boolean,
+): NativeRadiusOptions {
+  const numbers = resolveRadiusOptions(options, (name) => `${method} ${name}`)
+  if (numbers.exactBinary && !isBinary) {
+    throw optionError(`${method} exactBinary`, 'false with more than two classes, where only the bound is known', true)
+  }
+  return { ...numbers, stepLength, alongUpdate, sigmoids: false }
 }
 
 function radiusOf({ spreads, radius, normalisedStep, scale, stepLength, binaryRadii }: NativeRadius): SoftmaxRadius {
@@ -64,22 +79,35 @@ function radiusOf({ spreads, radius, normalisedStep, scale, stepLength, binaryRa
   }
 }
 
-/** The matrix of one head. */
-function ofHead<D extends DType>(
-  value: ByHead<string, FloatMatrix<D>> | FloatMatrix<D>,
-  head: unknown,
-): FloatMatrix<D> {
-  if (isFloatArray((value as FloatMatrix<D>).data)) {
-    if (head !== undefined) throw optionError('softmaxRadius head', 'none: the network has one output', head)
-    return value as FloatMatrix<D>
+/** The output whose logits count, and its place among the point's outputs. */
+function taskOfHead(point: unknown, head: unknown): HeadTask {
+  const tasks = LinearizedPoint.tasksOf(point)
+  if (tasks === undefined) throw optionError('point', 'a point made by linearize', point)
+  const [first] = tasks
+  const names = tasks.map(({ output }) => output.name)
+  if (first?.output.name === '' && head !== undefined) {
+    throw optionError('softmaxRadius head', 'none: the network has one output', head)
   }
-  const heads = value as { readonly [name: string]: FloatMatrix<D> }
-  const names = Object.keys(heads)
   if (head === undefined && names.length > 1) {
     throw optionError('softmaxRadius head', `one of ${names.join(', ')}`, head)
   }
-  const name = oneOf((head ?? names[0]) as string, 'softmaxRadius head', names)
-  return heads[name] as FloatMatrix<D>
+  const name = head === undefined ? first?.output.name : oneOf(head, 'softmaxRadius head', names)
+  const task = tasks.find(({ output }) => output.name === name) as HeadTask
+  if (!wantsLogits(task.loss)) {
+    const whose = name === '' ? 'point' : `head '${name}' of the point`
+    throw optionError(
+      'point',
+      'the loss softmaxCrossEntropy or binaryCrossEntropy',
+      rendered(`${whose} with ${task.loss.kind}`),
+    )
+  }
+  return task
+}
+
+/** The values of one output. */
+function ofHead<D extends DType>(value: unknown, name: string): TypedArrayOf<D> {
+  const matrix = name === '' ? value : (value as Record<string, unknown>)[name]
+  return (matrix as FloatMatrix<D>).data
 }
 
 /**
@@ -92,7 +120,8 @@ function ofHead<D extends DType>(
  * and s · p is the controlled step: p is the optimizer's whole update, learning rate included; its state is not touched.
  * One J v product. The bound is that of linearised logits, and with relu, which is not analytic, a heuristic.
  *
- * @param point at the parameters before the step, on the batch or any set that is to be safe
+ * @param point at the parameters before the step, on the batch or any set that is to be safe; its loss is
+ *   softmaxCrossEntropy or binaryCrossEntropy
  * @param update p, P finite numbers in public order
  * @throws KrylovError ERR_OPTION, ERR_SHAPE, ERR_DTYPE, ERR_NOT_FINITE
  * @example const { scale } = softmaxRadius(point, update)
@@ -107,14 +136,17 @@ export function softmaxRadius<D extends DType, H extends string>(
 ): SoftmaxRadius {
   checkKnownKeys(options, ['head', ...radiusKeys], 'softmaxRadius options')
   const given = options as SoftmaxRadiusOptions
+  const { output, loss } = taskOfHead(point, given.head)
+  const { name, width } = output
+  const sigmoids = loss.kind === 'binaryCrossEntropy'
+  const isBinary = sigmoids || width === 2
   const step = floatInput(update, 'update', point.dtype, point.parameterCount)
   const index = findNotFinite(step)
   if (index >= 0) throw notFiniteError(`update[${index}]`, 'a finite number', step[index])
-  const numbers = numbersOf(given, 0, true)
-  const slopes = ofHead<D>(point.jvp(step) as ByHead<string, FloatMatrix<D>>, given.head)
-  const width = slopes.shape[1]
-  const logits = width <= 2 ? ofHead<D>(point.outputs as ByHead<string, FloatMatrix<D>>, given.head).data : null
-  return radiusOf(addon().softmaxRadius(slopes.data, logits, width, step, numbers))
+  const numbers = numbersOf('softmaxRadius', given, 0, true, isBinary)
+  const slopes = ofHead<D>(point.jvp(step), name)
+  const logits = isBinary ? ofHead<D>(point.outputs, name) : null
+  return radiusOf(addon().softmaxRadius(slopes, logits, width, step, { ...numbers, sigmoids }))
 }
 
 export type SlopesRadiusOptions = RadiusOptions & {
@@ -141,14 +173,18 @@ export function softmaxRadiusOfSlopes(slopes: MatrixLike, options: SlopesRadiusO
   checkKnownKeys(options, ['stepLength', 'logits', ...radiusKeys], 'softmaxRadiusOfSlopes options')
   const given = options as SlopesRadiusOptions
   const stepLength = numberInRange(given.stepLength, 'softmaxRadiusOfSlopes stepLength', { min: 0 })
-  const numbers = numbersOf(given, stepLength, false)
   const { data, columns } = floats(slopes, 'slopes', undefined)
+  const numbers = numbersOf('softmaxRadiusOfSlopes', given, stepLength, false, columns <= 2)
   const logits = given.logits === undefined ? null : floats(given.logits, 'logits', columns).data
   if (logits === null && numbers.exactBinary && columns <= 2) {
     throw optionError('softmaxRadiusOfSlopes logits', 'a matrix for the exact radius', rendered('none'))
   }
   if (logits !== null && logits.length !== data.length) {
-    throw optionError('logits', `${data.length / columns} rows`, rendered(`${logits.length / columns}`))
+    throw shapeError(
+      'softmaxRadiusOfSlopes logits',
+      `${data.length / columns} rows`,
+      rendered(`${logits.length / columns}`),
+    )
   }
   const same = logits === null || dtypeOf(logits) === dtypeOf(data)
   const wide = (values: FloatArray): FloatArray => (same ? values : Float64Array.from(values))

@@ -9,7 +9,7 @@ import { boolean, checkKnownKeys, finiteArray, integerInRange, numberInRange, on
 import type { LinearOperator } from './linear-operator.js'
 import type { FloatMatrix } from './linearize.js'
 import type { ProbeOptions, ProbesOption } from './probes.js'
-import { computation, probeKeys, probeSignal, probesInput, subjectOf, vectorsInput } from './probes.js'
+import { computation, givenVector, probeKeys, probeSignal, probesInput, subjectOf } from './probes.js'
 
 export type { SpectrumReason } from '../internal/native.js'
 
@@ -45,29 +45,30 @@ export type Eigenpairs<D extends DType = DType> = {
 
 const pairKeys = ['count', 'which', 'tolerance', 'maxProducts', 'subspace', 'start', 'seed', 'signal']
 
-/** @internal */
+/** @internal As a method of another name, which messages name. */
 export function beginEigenpairs<D extends DType>(
   operator: LinearOperator<D>,
   given: EigenpairsOptions<D>,
+  method = 'eigenpairs',
 ): Computation<NativeEigenpairs> {
   const subject = subjectOf(operator)
-  checkKnownKeys(given, pairKeys, 'eigenpairs options')
+  checkKnownKeys(given, pairKeys, `${method} options`)
   const options = given as EigenpairsOptions<D>
-  const count = integerInRange(options.count ?? 1, 'eigenpairs count', { min: 1, max: 65536 })
-  const { probes } = probesInput(undefined, 1, { seed: options.seed ?? 0 }, subject, 'eigenpairs')
-  const start = options.start === undefined ? null : vectorsInput([options.start], 'eigenpairs start', subject)
-  if (start?.every((x) => x === 0)) throw optionError('eigenpairs start', 'a vector that is not zero', options.start)
+  const count = integerInRange(options.count ?? 1, `${method} count`, { min: 1, max: 65536 })
+  const { probes } = probesInput(undefined, 1, { seed: options.seed ?? 0 }, subject, method)
+  const start = options.start === undefined ? null : givenVector(options.start, `${method} start`, subject)
+  if (start?.every((x) => x === 0)) throw optionError(`${method} start`, 'a vector that is not zero', options.start)
   const numbers = {
     count,
-    which: oneOf(options.which ?? 'largest', 'eigenpairs which', ['largest', 'smallest', 'magnitude']),
-    tolerance: numberInRange(options.tolerance ?? 1e-5, 'eigenpairs tolerance', { min: 0 }),
-    maxProducts: integerInRange(options.maxProducts ?? 1000, 'eigenpairs maxProducts', { min: 1 }),
+    which: oneOf(options.which ?? 'largest', `${method} which`, ['largest', 'smallest', 'magnitude']),
+    tolerance: numberInRange(options.tolerance ?? 1e-5, `${method} tolerance`, { min: 0 }),
+    maxProducts: integerInRange(options.maxProducts ?? 1000, `${method} maxProducts`, { min: 1 }),
     subspace:
       options.subspace === undefined
         ? 0
-        : integerInRange(options.subspace, 'eigenpairs subspace', { min: count + 2, max: 262144 }),
+        : integerInRange(options.subspace, `${method} subspace`, { min: count + 2, max: 262144 }),
   }
-  const signal = probeSignal(options, 'eigenpairs')
+  const signal = probeSignal(options, method)
   const native = addon().eigenpairs(subject.port, subject.matrix.dtype, { ...probes, given: start }, numbers)
   return computation(subject, native, signal)
 }
@@ -164,6 +165,9 @@ function beginDensity<D extends DType>(operator: LinearOperator<D>, given: Spect
       ? undefined
       : numberInRange(options.kernelVariance, 'spectralDensity kernelVariance', { above: 0 })
   const own = options.grid === undefined ? undefined : Float64Array.from(gridInput(options.grid))
+  if (own !== undefined && options.gridPoints !== undefined) {
+    throw optionError('spectralDensity gridPoints', 'none with a grid of your own', options.gridPoints)
+  }
   const signal = probeSignal(options, 'spectralDensity')
   const numbers = { probes: count, steps: Math.min(steps, subject.matrix.shape[0]), reorthogonalise }
   const native = addon().quadrature(subject.port, subject.matrix.dtype, probes, numbers)
@@ -188,13 +192,17 @@ function densityOf(
   own: Float64Array | undefined,
   variance: number | undefined,
 ): SpectralDensity {
-  const first = nodes.length === 0 ? 0 : meanNode(nodes, 0)
-  const last = nodes.length === 0 ? 0 : meanNode(nodes, -1)
+  // NaN without nodes, and then the grid and the density are too.
+  const first = meanNode(nodes, 0)
+  const last = meanNode(nodes, -1)
   const kernelVariance = variance ?? 1e-5 * Math.max(1, last - first)
   const margin = 0.01
   const spacing = (last - first + 2 * margin) / (points - 1)
   const grid = own ?? Float64Array.from({ length: points }, (_, index) => first - margin + index * spacing)
-  const density = addon().spectralDensity(nodes, weights, kernelVariance, grid)
+  const density =
+    nodes.length === 0
+      ? new Float64Array(grid.length).fill(NaN)
+      : addon().spectralDensity(nodes, weights, kernelVariance, grid)
   if (own === undefined) {
     const integral = density.reduce((sum, value) => sum + value, 0) * spacing
     if (integral > 0) for (let index = 0; index < points; index++) density[index] = (density[index] ?? 0) / integral

@@ -35,7 +35,7 @@ export type StabilityOptions = {
   readonly learningRate: number
   /** B, for the test of SGD; default n, which is gradient descent. */
   readonly batchSize?: number
-  /** n; a point knows it. */
+  /** n, of an operator; a point knows its own. */
   readonly sampleCount?: number
   /** ‖Hᵢ‖_F of every sample, n numbers: `point.curvatureNorms()`, which a point computes itself where B < n. */
   readonly sampleNorms?: ArrayLike<number>
@@ -59,7 +59,8 @@ export type Stability = {
   readonly noiseFactor: number
   /**
    * η/2 · [(1 − p) ‖H‖_F² + p · mean ‖Hᵢ‖_F²] / tr H: above 1 SGD with batches of B is unstable in mean square. Below 1
-   * it may be stable. Undefined where B < n and the norms of the samples are not known.
+   * it may be stable. Undefined where B < n and the norms of the samples are not known, and where tr H is not positive
+   * although H is not 0: such a point is no minimum.
    */
   readonly necessaryRatio?: number
   readonly reason: SpectrumReason
@@ -93,6 +94,9 @@ function beginStability<D extends DType, H extends string = never>(
   const learningRate = numberInRange(options.learningRate, 'stability learningRate', { min: 0 })
   const known = options.sampleCount ?? point?.sampleCount
   const samples = known === undefined ? undefined : integerInRange(known, 'stability sampleCount', { min: 1 })
+  if (point !== undefined && samples !== point.sampleCount) {
+    throw optionError('stability sampleCount', `the point's own, ${point.sampleCount}`, samples)
+  }
   if (samples === undefined && options.batchSize !== undefined) {
     throw optionError('stability sampleCount', 'a number of samples together with batchSize', rendered('none'))
   }
@@ -117,7 +121,7 @@ function beginStability<D extends DType, H extends string = never>(
     tolerance: numberInRange(options.traceTolerance ?? 0.01, 'stability traceTolerance', { min: 0 }),
   } as const
   return {
-    top: beginEigenpairs(operator, { ...shared, tolerance }),
+    top: beginEigenpairs(operator, { ...shared, tolerance }, 'stability'),
     moments: () => beginHutchinson(operator, spread, 'trace', 'stability'),
     finish: (top, moments) => stabilityOf(top, moments, learningRate, noiseFactor, norms),
   }
@@ -136,8 +140,10 @@ function stabilityOf(
 ): Stability {
   const largestEigenvalue = top.values[0] ?? Number.NaN
   const mean = norms === undefined ? 0 : norms.reduce((sum, norm) => sum + norm * norm, 0) / norms.length
-  const isKnown = noiseFactor === 0 || norms !== undefined
-  const bound = ((1 - noiseFactor) * square + noiseFactor * mean) / trace
+  const moment = (1 - noiseFactor) * square + noiseFactor * mean
+  // No curvature bounds no learning rate; curvature without a positive trace is that of no minimum.
+  const bound = moment === 0 ? 0 : moment / trace
+  const isKnown = (noiseFactor === 0 || norms !== undefined) && !(moment > 0 && trace <= 0)
   const reasons = [top.reason, reason]
   const worst = (['aborted', 'notFinite', 'maxProducts'] as const).find((one) => reasons.includes(one))
   return {

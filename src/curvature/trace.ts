@@ -55,7 +55,7 @@ export type SpectralEstimate = {
 }
 
 export type DiagonalEstimate<D extends DType = DType> = {
-  /** n numbers. */
+  /** n numbers; NaN where no probe was finished. */
   readonly diagonal: TypedArrayOf<D>
   /** Of the whole vector: the estimated 2-norm of its error. NaN for fewer than two probes. */
   readonly standardError: number
@@ -158,7 +158,7 @@ export function traceSync<D extends DType>(
 
 function diagonalOf<D extends DType>(native: NativeHutchinson, operator: LinearOperator<D>): DiagonalEstimate<D> {
   const { diagonal, diagonalError: standardError, reason, products } = native
-  const own = diagonal ?? floatArray(operator.dtype, operator.shape[0])
+  const own = diagonal ?? floatArray(operator.dtype, operator.shape[0]).fill(NaN)
   return { diagonal: own as TypedArrayOf<D>, standardError, reason, products }
 }
 
@@ -223,7 +223,7 @@ export type SpectralNormOptions = {
 } & Pick<ProbeOptions, 'seed' | 'signal'>
 
 export type SpectralNorm<D extends DType = DType> = {
-  /** The largest singular value. */
+  /** The largest singular value; NaN, as the vectors are, where the method ended before its first product. */
   readonly value: number
   /** Unit singular vectors: A right = value · left. */
   readonly left: TypedArrayOf<D>

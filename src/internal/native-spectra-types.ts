@@ -83,6 +83,8 @@ export type NativeRadiusOptions = {
   exactBinary: boolean
   /** slopes are along the update itself instead of its direction */
   alongUpdate: boolean
+  /** every column is a sigmoid's logit */
+  sigmoids: boolean
 }
 export type NativeRadius = {
   spread: number

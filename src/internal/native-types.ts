@@ -1,5 +1,5 @@
 import type { NativeEstimates } from './native-estimates-types.js'
-import type { NativeSpectra } from './native-spectra-types.js'
+import type { NativeSpectra, SpectrumReason } from './native-spectra-types.js'
 
 /**
  * The typed mirror of the addon: exactly what `native/binding` exports, nothing
@@ -98,6 +98,20 @@ export type NativeEpochEvent = {
   /** true where this epoch is the best so far by the monitored value */
   best: boolean
   step: NativeStepNumbers | null
+  stability: NativeStabilityRecord | null
+}
+/** Curvature at the end of an epoch; seed: of its random vectors. */
+export type NativeStabilityRecord = {
+  largestEigenvalue: number
+  residual: number
+  trace: number
+  traceError: number
+  reason: SpectrumReason
+  samples: number
+  iterations: number
+  probes: number
+  seed: number
+  seconds: number
 }
 /** What a minimizer tells of an update. */
 export type NativeStepNumbers = { numbers: { [name: string]: number }; words: { [name: string]: string } }
@@ -127,12 +141,21 @@ export type NativeEndEvent = {
 }
 export type NativeEvent = NativeEpochEvent | NativeStepEvent | NativeEndEvent
 
+/** The softmax radius; head: its name, or empty for all with a loss on logits. */
+export type NativeStepSize = {
+  target: number
+  temperature: number
+  quantile: number
+  exactBinary: boolean
+  head: string
+}
 export type NativeTrainOptions = {
   tasks: NativeHeadTask[]
   optimizer: NativeOptimizer
   batchSize: number
   /** minimizers: rows of a curvature chunk; 0: the batch's own rows, or the core's default for large batches */
   curvatureBatchSize: number
+  stepSize: NativeStepSize | null
   epochs: number
   shuffle: boolean
   seed: number
@@ -153,6 +176,16 @@ export type NativeTrainOptions = {
     restoreBest: boolean
   } | null
   state: NativeTrainingState | null
+  /** of train: what is recorded of the curvature after every n-th epoch; absent: nothing */
+  stability?: NativeStabilityOptions
+}
+export type NativeStabilityOptions = {
+  every: number
+  samples: number
+  curvature: 'ggn' | 'hessian'
+  tolerance: number
+  iterations: number
+  probes: number
 }
 export type NativeStepResult = {
   loss: number
@@ -164,7 +197,8 @@ export type NativeStepResult = {
   /** of a minimizer */
   accepted: boolean
   converged: string
-  step: NativeStepNumbers
+  /** null: nothing to tell */
+  step: NativeStepNumbers | null
 }
 /** Which of the requests of a minimization are answered: x -> value (source 0), value and gradient (1), nothing, but x is the place of the products (2), v -> hessian (3) and ggn product (4), x -> residuals (5), x -> their jacobian (6). */
 export type NativeFunctionSources = {
@@ -182,11 +216,21 @@ export type NativeUpdate = NativeStepNumbers & {
   accepted: boolean
   converged: string
 }
+/** What a minimization depends on besides x: its optimizer's state, f at x where it is known. */
+export type NativeMinimizationState = Pick<NativeTrainingState, 'updates' | 'optimizer' | 'numbers' | 'plain'> & {
+  evaluations: number
+  value: number | null
+  /** the gradient to come repeats one that is counted */
+  gradientKnown: boolean
+}
 export interface NativeMinimization {
   /** a computation at a time */
   update(): NativeComputation<NativeUpdate>
   /** the value at x */
   evaluate(): NativeComputation<number>
+  state(): NativeMinimizationState
+  /** before the first update */
+  setState(state: NativeMinimizationState): void
   x(): FloatArray
   readonly updates: number
   readonly evaluations: number
@@ -320,6 +364,7 @@ export type NativeSolveResult = {
   direction: FloatArray | null
   curvature: number
   stored: NativeIteration[]
+  pairs: { s: FloatArray; y: FloatArray }[]
 }
 export type SolveReason =
   | 'converged'
@@ -345,6 +390,9 @@ export type NativeConjugateGradientOptions = {
   recomputeEvery: number
   storeGrowth: number
   storeFirst: number
+  /** pairs kept; 0: none */
+  collectHistory: number
+  collectChoice: 'spread' | 'last'
 }
 export type NativeMinresOptions = {
   tolerance: number

@@ -71,6 +71,13 @@ export function dense(
   activation: ActivationOption = 'identity',
   options: DenseOptions = {},
 ): DenseLayer {
+  if (isRecord(activation) && (activation as { kind?: unknown }).kind === undefined) {
+    throw optionError(
+      'dense activation',
+      "a name such as 'relu', or an object with a kind, as the second argument; options come third, dense(10, 'relu', { bias: false })",
+      activation,
+    )
+  }
   checkKnownKeys(options, ['bias', 'weightInitialiser', 'biasInitialiser'], 'dense options')
   const phi = resolveActivation(activation, 'dense activation')
   return Object.freeze({

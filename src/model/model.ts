@@ -2,7 +2,7 @@ import type { Matrix, MatrixLike } from '../data/matrix.js'
 import { findNotFinite, toMatrix } from '../data/matrix.js'
 import type { TypedArrayOf } from '../internal/arrays.js'
 import { convertedFloats, floatArray, floatInput, isShared } from '../internal/arrays.js'
-import { optionError } from '../internal/errors.js'
+import { optionError, stateError } from '../internal/errors.js'
 import type { DType, FloatArray, NativeModel } from '../internal/native.js'
 import { addon } from '../internal/native.js'
 import { runTask, signalOption, threadsOption } from '../internal/task.js'
@@ -151,14 +151,14 @@ export class Model<D extends DType = DType, H extends string = never> {
   /**
    * Outputs of the network for one or more rows.
    *
-   * `raw` gives the last layer's outputs; `probability` applies the link of the loss the model was trained with
-   * (softmax, sigmoid or identity; untrained: sigmoid for one output, softmax for more, nothing after a squashing
-   * activation); `class` is the index of the largest output, or for a single output 1 where the probability is
-   * above 0.5.
+   * `raw` gives the last layer's outputs; `probability` applies the link of the loss the model was trained with, or of
+   * the option `task` of `createModel` (softmax, sigmoid or identity); `class` is the index of the largest output, or for
+   * a single output 1 where the probability is above 0.5.
    *
    * @param inputs a matrix, nested rows, or one row (an array of `inputs` numbers); bytes are multiplied by inputScale
    * @returns `{ data, shape: [rows, width] }`, an Int32Array for `class`; with heads an object of these
-   * @throws KrylovError ERR_SHAPE, ERR_DTYPE, ERR_NOT_FINITE
+   * @throws KrylovError ERR_SHAPE, ERR_DTYPE, ERR_NOT_FINITE; ERR_STATE where probabilities (for a single output classes
+   *   too) are asked of a model that knows no link; after a squashing activation there is none to know
    */
   predict<O extends OutputKind = 'raw'>(inputs: MatrixLike, options?: PredictOptions<O>): Predictions<D, H, O> {
     // One row of the model's own type, the call that services make all day: no objects but the result.
@@ -181,7 +181,7 @@ export class Model<D extends DType = DType, H extends string = never> {
 
   #predictMatrix<O extends OutputKind>(inputs: MatrixLike, options: PredictOptions<O> = {}): Predictions<D, H, O> {
     checkKnownKeys(options, ['output'], 'predict options')
-    const output = outputOption((options as PredictOptions).output)
+    const output = this.#outputOption((options as PredictOptions).output, 'predict')
     const matrix = this.#matrix(inputs)
     const rows = matrix.shape[0]
     const out = this.outputs.map(({ width }) =>
@@ -202,7 +202,7 @@ export class Model<D extends DType = DType, H extends string = never> {
   ): Promise<Predictions<D, H, O>> {
     checkKnownKeys(options, ['output', 'threads', 'signal'], 'predictAsync options')
     const given = options as PredictAsyncOptions
-    const output = outputOption(given.output)
+    const output = this.#outputOption(given.output, 'predictAsync')
     const threads = threadsOption(given.threads, 'predictAsync threads')
     const signal = signalOption(given.signal, 'predictAsync signal')
     const { data, shape } = this.#matrix(inputs)
@@ -233,15 +233,29 @@ export class Model<D extends DType = DType, H extends string = never> {
     return result as Predictions<D, H, O>
   }
 
+  /** The links that the core is to apply; of no effect where none is known. */
   #linksOf(): Link[] {
     const task = this.#spec.task
-    return this.outputs.map(({ name, width, squashed }) => {
+    return this.outputs.map(({ name }) => {
       if (typeof task === 'string') return task
-      const link = task?.[name]
-      if (link !== undefined) return link
-      if (squashed) return 'identity'
-      return width === 1 ? 'sigmoid' : 'softmax'
+      return task?.[name] ?? 'identity'
     })
+  }
+
+  /** What is asked for, if the model knows what it means: without a link only some of it does. */
+  #outputOption(value: unknown, method: string): OutputKind {
+    if (value === undefined) return 'raw'
+    const output = oneOf(value, `${method} output`, outputKinds)
+    if (output === 'raw' || this.#spec.task !== null) return output
+    const unknown = this.outputs.find(({ width, squashed }) => !squashed && (output === 'probability' || width === 1))
+    if (unknown === undefined) return output
+    const whose = unknown.name === '' ? 'the output' : `the output '${unknown.name}'`
+    throw stateError(
+      `${method} output`,
+      `'raw', since the link of ${whose} is not known: train the model, or give createModel its task, such as ` +
+        (unknown.width === 1 ? "'sigmoid'" : "'softmax'"),
+      output,
+    )
   }
 
   /** A table of layers, widths and parameter counts. */
@@ -261,10 +275,6 @@ export class Model<D extends DType = DType, H extends string = never> {
   [Symbol.dispose](): void {
     this.dispose()
   }
-}
-
-function outputOption(value: unknown): OutputKind {
-  return value === undefined ? 'raw' : oneOf(value, 'output', outputKinds)
 }
 
 /** The native side of a model. */

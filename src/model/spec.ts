@@ -31,7 +31,7 @@ export type ModelOptions<D extends DType = DType, H extends string = string> = {
   readonly dtype?: D
   /** Factor on inputs that come as bytes (Uint8Array), and on those alone; default 1/255. */
   readonly inputScale?: number
-  /** What the outputs mean, for `predict`; training sets it from the loss. Default null. */
+  /** What the outputs mean, for `predict`; training sets it from the loss. Default null: not known. */
   readonly task?: Task | null
 }
 

@@ -1,7 +1,7 @@
 import type { LbfgsOptions } from './lbfgs.js'
-import { quasiNewtonTable } from './lbfgs.js'
+import { quasiNewtonTable, resolveQuasiNewton } from './lbfgs.js'
 import type { Filled } from './rule.js'
-import { flag, resolveByTable } from './rule.js'
+import { flag } from './rule.js'
 
 /** As L-BFGS, without `history`. */
 export type BfgsOptions = Omit<LbfgsOptions, 'history'> & {
@@ -20,7 +20,7 @@ const options = { ...quasiNewtonTable, powellDamping: flag(true) }
  * @see Nocedal and Wright 2006, algorithm 6.1
  */
 export function bfgs(given: BfgsOptions = {}): Bfgs {
-  return Object.freeze({ kind: 'bfgs', ...resolveByTable('bfgs', options, given) } as Bfgs)
+  return Object.freeze({ kind: 'bfgs', ...resolveQuasiNewton('bfgs', options, given) } as Bfgs)
 }
 
 export const bfgsRule = Object.freeze({ kind: 'bfgs', options, resolve: bfgs })

@@ -1,5 +1,6 @@
-import type { FixedOption, GroupOption, WordOption } from './rule.js'
-import { count, group, numeric, word } from './rule.js'
+import { isRecord, joinPath, numberInRange } from '../internal/validate.js'
+import type { FixedOption, GroupOption, OptionTable, WordOption } from './rule.js'
+import { checkOrder, count, group, numeric, refuseIdle, word } from './rule.js'
 import type { ScheduleOption } from './schedule.js'
 
 /*
@@ -42,26 +43,77 @@ export function dampingGroup(initial: number): GroupOption {
   )
 }
 
-/** A diagonal M of the curvature to a power, which conjugate gradients are preconditioned with. */
+/** Checks what the damping's options have to do with each other. */
+export function checkDamping(kind: string, damping: unknown): void {
+  if (!isRecord(damping)) return
+  checkOrder([`${kind} damping.lower`, damping.lower], [`${kind} damping.upper`, damping.upper])
+}
+
+/** M for conjugate gradients or Krylov vectors: symmetric, positive definite, and like the curvature. */
 export type PreconditionerOptions = {
   /**
-   * `martens` (default): the mean of squared per-sample gradients; `ggnDiagonal`: the diagonal of the Gauss-Newton matrix;
-   * `none`. A function that is no network has `none` only.
+   * (d + damping)^exponent with a diagonal d: `martens` (default), the mean of squared per-sample gradients; `ggnDiagonal`,
+   * that of the Gauss-Newton matrix; `hutchinson`, from products of the curvature with random signs. `kfac`: the damped
+   * Kronecker factors of the layers. `lbfgs`: what L-BFGS makes of the products of the last solve. `none`. A function that
+   * is no network has `hutchinson`, `lbfgs` and `none`.
    */
-  readonly kind?: 'martens' | 'ggnDiagonal' | 'none'
-  /** Default 0.75. */
+  readonly kind?: 'martens' | 'ggnDiagonal' | 'hutchinson' | 'kfac' | 'lbfgs' | 'none'
+  /** Of a diagonal; default 0.75. */
   readonly exponent?: number | ScheduleOption
-  /** `ggnDiagonal`: random signs a sample that estimate it; 0: exact, by a pass for each output. Default 1. */
+  /**
+   * `ggnDiagonal`: random signs a sample that estimate it; `kfac`: labels a sample, drawn from the model; 0: exact, by a
+   * pass for each output. `hutchinson`: products, at least 1. Default 1.
+   */
   readonly draws?: number | ScheduleOption
-  /** Of the signs; default 0. */
+  /** Of the draws; default 0. */
   readonly seed?: number
+  /** Updates from one estimate of the diagonal, or of the factors, to the next; its damping is always today's. Default 1. */
+  readonly every?: number | ScheduleOption
+  /** `kfac`: damping split over the two factors (`factored`, the default), or added to their product (`exact`). */
+  readonly form?: 'factored' | 'exact'
+  /** `lbfgs`: pairs kept; default 10. */
+  readonly history?: number
+  /** `lbfgs`: pairs spread over all of the last solve (default), or its last ones. */
+  readonly choice?: 'spread' | 'last'
 }
 
 export const preconditionerTable = {
-  kind: word('martens', ['martens', 'ggnDiagonal', 'none']),
+  kind: word('martens', ['martens', 'ggnDiagonal', 'hutchinson', 'kfac', 'lbfgs', 'none']),
   exponent: numeric(0.75, { min: 0, max: 1 }),
   draws: numeric(1, { min: 0 }),
   seed: seedOption(),
+  every: numeric(1, { min: 1 }),
+  form: word('factored', ['factored', 'exact']),
+  history: count(10),
+  choice: word('spread', ['spread', 'last']),
+}
+
+type PreconditionerKind = NonNullable<PreconditionerOptions['kind']>
+
+/** What each kind of preconditioner makes use of. */
+const preconditionerUses: Readonly<Record<PreconditionerKind, readonly string[]>> = {
+  none: [],
+  martens: ['exponent', 'floor', 'every'],
+  ggnDiagonal: ['exponent', 'floor', 'draws', 'seed', 'every'],
+  hutchinson: ['exponent', 'floor', 'draws', 'seed', 'every'],
+  kfac: ['floor', 'draws', 'seed', 'every', 'form'],
+  lbfgs: ['history', 'choice'],
+}
+
+/** Refuses options of a preconditioner that its kind cannot have, or leaves without effect. */
+export function refuseIdlePreconditioner(
+  kind: string,
+  table: OptionTable,
+  resolved: { readonly preconditioner: { readonly kind: PreconditionerKind; readonly draws: unknown } },
+): void {
+  const { preconditioner } = resolved
+  if (preconditioner.kind === 'hutchinson' && typeof preconditioner.draws === 'number') {
+    numberInRange(preconditioner.draws, `${kind} preconditioner.draws`, { min: 1 })
+  }
+  const uses = preconditionerUses[preconditioner.kind]
+  const idle = Object.keys(preconditioner).filter((name) => name !== 'kind' && !uses.includes(name))
+  const paths = idle.map((name) => joinPath('preconditioner', name))
+  refuseIdle(kind, table, resolved, paths, `with preconditioner '${preconditioner.kind}'`)
 }
 
 /** Seeds are exact as JavaScript numbers. */

@@ -1,6 +1,6 @@
 import { seedOption } from './curvature-options.js'
 import type { Filled } from './rule.js'
-import { numeric, resolveByTable, word } from './rule.js'
+import { numeric, refuseIdle, resolveByTable, word } from './rule.js'
 import type { ScheduleOption } from './schedule.js'
 
 export type DiagonalNewtonOptions = {
@@ -18,7 +18,7 @@ export type DiagonalNewtonOptions = {
    * default). The last two are for networks without layerNorm.
    */
   readonly diagonal?: 'ggn' | 'sampledGgn' | 'empiricalFisher' | 'beckerLeCun' | 'gaussNewtonLeCun'
-  /** Of the signs; default 0. */
+  /** Of the signs of `sampledGgn`; default 0. */
   readonly seed?: number
 }
 export type DiagonalNewton = Filled<DiagonalNewtonOptions> & { readonly kind: 'diagonalNewton' }
@@ -40,10 +40,11 @@ const options = {
  * @see Becker and LeCun 1988; LeCun, Bottou, Orr and Müller 1998
  */
 export function diagonalNewton(given: DiagonalNewtonOptions = {}): DiagonalNewton {
-  return Object.freeze({
-    kind: 'diagonalNewton',
-    ...resolveByTable('diagonalNewton', options, given),
-  } as DiagonalNewton)
+  const resolved = { kind: 'diagonalNewton', ...resolveByTable('diagonalNewton', options, given) } as DiagonalNewton
+  if (resolved.diagonal !== 'sampledGgn') {
+    refuseIdle('diagonalNewton', options, resolved, ['seed'], `with diagonal '${resolved.diagonal}'`)
+  }
+  return Object.freeze(resolved)
 }
 
 export const diagonalNewtonRule = Object.freeze({ kind: 'diagonalNewton', options, resolve: diagonalNewton })

@@ -1,7 +1,7 @@
 import type { CurvatureKind } from './curvature-options.js'
 import { curvatureWord } from './curvature-options.js'
 import type { Filled } from './rule.js'
-import { group, numeric, resolveByTable, word } from './rule.js'
+import { group, isAdapted, numeric, refuseIdle, resolveByTable, word } from './rule.js'
 import type { ScheduleOption } from './schedule.js'
 
 export type GradientNormalizedSmoothnessOptions = {
@@ -62,7 +62,12 @@ const options = {
 export function gradientNormalizedSmoothness(
   given: GradientNormalizedSmoothnessOptions = {},
 ): GradientNormalizedSmoothness {
-  return Object.freeze({ kind, ...resolveByTable(kind, options, given) } as GradientNormalizedSmoothness)
+  const resolved = { kind, ...resolveByTable(kind, options, given) } as GradientNormalizedSmoothness
+  if (!isAdapted(resolved.gamma)) refuseIdle(kind, options, resolved, ['maxTries'], 'with a fixed gamma')
+  if (resolved.solver === 'cholesky') {
+    refuseIdle(kind, options, resolved, ['cg.tolerance', 'cg.maxIterations'], "with solver 'cholesky'")
+  }
+  return Object.freeze(resolved)
 }
 
 export const gradientNormalizedSmoothnessRule = Object.freeze({ kind, options, resolve: gradientNormalizedSmoothness })

@@ -1,7 +1,13 @@
 import type { DampingOptions, PreconditionerOptions } from './curvature-options.js'
-import { curvatureWord, dampingGroup, preconditionerTable } from './curvature-options.js'
+import {
+  checkDamping,
+  curvatureWord,
+  dampingGroup,
+  preconditionerTable,
+  refuseIdlePreconditioner,
+} from './curvature-options.js'
 import type { Filled } from './rule.js'
-import { flag, group, numeric, resolveByTable, word } from './rule.js'
+import { flag, group, numeric, refuseIdle, resolveByTable, word } from './rule.js'
 import type { ScheduleOption } from './schedule.js'
 
 export type HessianFreeOptions = {
@@ -20,7 +26,7 @@ export type HessianFreeOptions = {
   }
   /** Share of the last solution that the next solve starts from, 0 to 1; default 0.95. */
   readonly warmStartDecay?: number | ScheduleOption
-  /** (diagonal + λ + l2)^exponent. */
+  /** Of B + λI; a diagonal is (d + λ + l2)^exponent. */
   readonly preconditioner?: PreconditionerOptions
   /** Take the best of the iterates kept, from the last one backwards; false: the last. Default true. */
   readonly backtracking?: boolean
@@ -86,7 +92,14 @@ const options = {
  * @see Martens 2010; Martens and Sutskever 2012
  */
 export function hessianFree(given: HessianFreeOptions = {}): HessianFree {
-  return Object.freeze({ kind: 'hessianFree', ...resolveByTable('hessianFree', options, given) } as HessianFree)
+  const resolved = { kind: 'hessianFree', ...resolveByTable('hessianFree', options, given) } as HessianFree
+  const refuse = (paths: readonly string[], because: string): void =>
+    refuseIdle('hessianFree', options, resolved, paths, because)
+  checkDamping('hessianFree', resolved.damping)
+  refuseIdlePreconditioner('hessianFree', options, resolved)
+  if (!resolved.backtracking) refuse(['backtrackingSamples', 'storeGrowth'], 'with backtracking false')
+  if (resolved.cg.progressTolerance === 0) refuse(['cg.minIterations'], 'with cg.progressTolerance 0')
+  return Object.freeze(resolved)
 }
 
 export const hessianFreeRule = Object.freeze({ kind: 'hessianFree', options, resolve: hessianFree })

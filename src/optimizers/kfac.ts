@@ -1,7 +1,7 @@
 import { optionError } from '../internal/errors.js'
 import { seedOption } from './curvature-options.js'
 import type { Filled } from './rule.js'
-import { flag, group, numeric, resolveByTable, word } from './rule.js'
+import { flag, group, isAdapted, numeric, refuseIdle, resolveByTable, word } from './rule.js'
 import type { ScheduleOption } from './schedule.js'
 
 export type KfacOptions = {
@@ -65,10 +65,18 @@ const options = {
  * @see Martens and Grosse 2015 (arXiv 1503.05671)
  */
 export function kfac(given: KfacOptions = {}): Kfac {
-  const momentum = given.rescaling === undefined || given.rescaling === 'model'
-  if (given.momentum === true && !momentum)
+  const { rescaling = 'model' } = given ?? {}
+  const defaults = rescaling === 'model' ? options : { ...options, momentum: flag(false) }
+  const resolved = { kind: 'kfac', ...resolveByTable('kfac', defaults, given) } as Kfac
+  if (resolved.momentum && rescaling !== 'model') {
     throw optionError('kfac momentum', "false, since rescaling is not 'model'", true)
-  return Object.freeze({ kind: 'kfac', ...resolveByTable('kfac', options, { momentum, ...given }) } as Kfac)
+  }
+  const refuse = (path: string, because: string): void => refuseIdle('kfac', defaults, resolved, [path], because)
+  if (rescaling !== 'klClip') refuse('klClip', `with rescaling '${rescaling}'`)
+  if (resolved.factors === 'exact') refuse('seed', "with factors 'exact'")
+  // A number or schedule, which fixes both λ and γ.
+  if (!isAdapted(resolved.damping)) refuse('gammaEvery', 'with a fixed damping')
+  return Object.freeze(resolved)
 }
 
 export const kfacRule = Object.freeze({ kind: 'kfac', options, resolve: kfac })

@@ -1,5 +1,5 @@
 import type { PreconditionerOptions } from './curvature-options.js'
-import { curvatureWord, preconditionerTable } from './curvature-options.js'
+import { curvatureWord, preconditionerTable, refuseIdlePreconditioner } from './curvature-options.js'
 import type { Filled } from './rule.js'
 import { group, numeric, resolveByTable } from './rule.js'
 import type { ScheduleOption } from './schedule.js'
@@ -42,8 +42,12 @@ const options = {
  * @see Vinyals and Povey 2012 (arXiv 1111.4259)
  */
 export function krylovSubspaceDescent(given: KrylovSubspaceDescentOptions = {}): KrylovSubspaceDescent {
-  const resolved = resolveByTable('krylovSubspaceDescent', options, given)
-  return Object.freeze({ kind: 'krylovSubspaceDescent', ...resolved } as KrylovSubspaceDescent)
+  const resolved = {
+    kind: 'krylovSubspaceDescent',
+    ...resolveByTable('krylovSubspaceDescent', options, given),
+  } as KrylovSubspaceDescent
+  refuseIdlePreconditioner('krylovSubspaceDescent', options, resolved)
+  return Object.freeze(resolved)
 }
 
 export const krylovSubspaceDescentRule = Object.freeze({

@@ -1,5 +1,5 @@
-import type { Filled } from './rule.js'
-import { count, numeric, resolveByTable, word } from './rule.js'
+import type { Filled, OptionTable, RuleValue } from './rule.js'
+import { count, numeric, refuseIdle, resolveByTable, word } from './rule.js'
 import type { ScheduleOption } from './schedule.js'
 
 export type LbfgsOptions = {
@@ -9,7 +9,7 @@ export type LbfgsOptions = {
   readonly history?: number
   /** The method is done where the largest entry of the gradient is at most this; default 1e-7. */
   readonly gradientTolerance?: number | ScheduleOption
-  /** And where a step changes no parameter, or the value, by more than this; default 1e-9. */
+  /** And where a step changes no parameter, or the value, by more than this, or −gᵀd is below it; default 1e-9. */
   readonly changeTolerance?: number | ScheduleOption
   /** Default `strongWolfe`. */
   readonly lineSearch?: 'strongWolfe' | 'none'
@@ -29,6 +29,15 @@ export const quasiNewtonTable = {
 
 const options = { history: count(100), ...quasiNewtonTable }
 
+/** Options of L-BFGS or BFGS filled in: without a line search there is nothing to set about it. */
+export function resolveQuasiNewton(kind: string, table: OptionTable, given: object): Record<string, RuleValue> {
+  const resolved = resolveByTable(kind, table, given)
+  if (resolved.lineSearch === 'none') {
+    refuseIdle(kind, table, resolved, ['maxLineSearchIterations'], "with lineSearch 'none'")
+  }
+  return resolved
+}
+
 /**
  * L-BFGS: a direction −Hg with H from the last steps and changes of the gradient, and a strong Wolfe line search.
  *
@@ -40,7 +49,7 @@ const options = { history: count(100), ...quasiNewtonTable }
  * @see Liu and Nocedal 1989
  */
 export function lbfgs(given: LbfgsOptions = {}): Lbfgs {
-  return Object.freeze({ kind: 'lbfgs', ...resolveByTable('lbfgs', options, given) } as Lbfgs)
+  return Object.freeze({ kind: 'lbfgs', ...resolveQuasiNewton('lbfgs', options, given) } as Lbfgs)
 }
 
 export const lbfgsRule = Object.freeze({ kind: 'lbfgs', options, resolve: lbfgs })

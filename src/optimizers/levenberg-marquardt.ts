@@ -1,5 +1,5 @@
 import type { Filled } from './rule.js'
-import { group, numeric, resolveByTable, word } from './rule.js'
+import { checkOrder, group, numeric, refuseIdle, resolveByTable, word } from './rule.js'
 import type { ScheduleOption } from './schedule.js'
 
 export type LevenbergMarquardtOptions = {
@@ -28,6 +28,7 @@ export type LevenbergMarquardtOptions = {
 }
 export type LevenbergMarquardt = Filled<LevenbergMarquardtOptions> & { readonly kind: 'levenbergMarquardt' }
 
+const kind = 'levenbergMarquardt' as const
 const options = {
   schedule: word('trainlm', ['trainlm', 'nielsen']),
   damping: group({
@@ -52,14 +53,13 @@ const options = {
  * @see Hagan and Menhaj 1994; Madsen, Nielsen and Tingleff 2004, algorithm 3.16
  */
 export function levenbergMarquardt(given: LevenbergMarquardtOptions = {}): LevenbergMarquardt {
-  return Object.freeze({
-    kind: 'levenbergMarquardt',
-    ...resolveByTable('levenbergMarquardt', options, given),
-  } as LevenbergMarquardt)
+  const resolved = { kind, ...resolveByTable(kind, options, given) } as LevenbergMarquardt
+  const { damping } = resolved
+  if (resolved.schedule === 'nielsen') {
+    refuseIdle(kind, options, resolved, ['damping.drop', 'damping.boost', 'damping.minimum'], "with schedule 'nielsen'")
+  }
+  checkOrder([`${kind} damping.minimum`, damping.minimum], [`${kind} damping.maximum`, damping.maximum])
+  return Object.freeze(resolved)
 }
 
-export const levenbergMarquardtRule = Object.freeze({
-  kind: 'levenbergMarquardt',
-  options,
-  resolve: levenbergMarquardt,
-})
+export const levenbergMarquardtRule = Object.freeze({ kind, options, resolve: levenbergMarquardt })

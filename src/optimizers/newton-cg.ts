@@ -1,6 +1,6 @@
 import { curvatureWord } from './curvature-options.js'
 import type { Filled } from './rule.js'
-import { group, numeric, resolveByTable } from './rule.js'
+import { checkOrder, group, numeric, resolveByTable } from './rule.js'
 import type { ScheduleOption } from './schedule.js'
 
 export type NewtonCGOptions = {
@@ -45,7 +45,10 @@ const options = {
  * @see Steihaug 1983; Nocedal and Wright 2006, algorithms 4.1 and 7.2
  */
 export function newtonCG(given: NewtonCGOptions = {}): NewtonCG {
-  return Object.freeze({ kind: 'newtonCG', ...resolveByTable('newtonCG', options, given) } as NewtonCG)
+  const resolved = { kind: 'newtonCG', ...resolveByTable('newtonCG', options, given) } as NewtonCG
+  const { initial, maximum } = resolved.radius
+  checkOrder(['newtonCG radius.initial', initial], ['newtonCG radius.maximum', maximum])
+  return Object.freeze(resolved)
 }
 
 export const newtonCGRule = Object.freeze({ kind: 'newtonCG', options, resolve: newtonCG })

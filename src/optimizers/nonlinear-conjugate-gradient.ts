@@ -17,7 +17,7 @@ export type NonlinearConjugateGradientOptions = {
   readonly formula?: ConjugateFormula
   /** The method is done where the largest entry of the gradient is at most this; default 1e-7. */
   readonly gradientTolerance?: number | ScheduleOption
-  /** And where a step changes no parameter, or the value, by more than this; default 1e-9. */
+  /** And where a step changes no parameter, or the value, by more than this, or −gᵀd is below it; default 1e-9. */
   readonly changeTolerance?: number | ScheduleOption
   /** Of the strong Wolfe conditions, 0 < c1 < c2 < 1; default 1e-4. */
   readonly c1?: number

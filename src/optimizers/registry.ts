@@ -33,6 +33,8 @@ import type { NonlinearConjugateGradientOptions } from './nonlinear-conjugate-gr
 import { nonlinearConjugateGradientRule } from './nonlinear-conjugate-gradient.js'
 import type { Rule } from './rule.js'
 import { ruleToNative } from './rule.js'
+import type { SaddleFreeNewtonOptions } from './saddle-free-newton.js'
+import { saddleFreeNewtonRule } from './saddle-free-newton.js'
 import type { SgdOptions } from './sgd.js'
 import { sgdRule } from './sgd.js'
 import type { SophiaOptions } from './sophia.js'
@@ -53,6 +55,7 @@ const minimizers = Object.freeze({
   hessianFree: hessianFreeRule,
   newtonCG: newtonCGRule,
   newtonMR: newtonMRRule,
+  saddleFreeNewton: saddleFreeNewtonRule,
   krylovSubspaceDescent: krylovSubspaceDescentRule,
   gradientNormalizedSmoothness: gradientNormalizedSmoothnessRule,
   nonlinearConjugateGradient: nonlinearConjugateGradientRule,
@@ -94,6 +97,7 @@ export type MinimizerOption =
   | ({ readonly kind: 'hessianFree' } & HessianFreeOptions)
   | ({ readonly kind: 'newtonCG' } & NewtonCGOptions)
   | ({ readonly kind: 'newtonMR' } & NewtonMROptions)
+  | ({ readonly kind: 'saddleFreeNewton' } & SaddleFreeNewtonOptions)
   | ({ readonly kind: 'krylovSubspaceDescent' } & KrylovSubspaceDescentOptions)
   | ({ readonly kind: 'gradientNormalizedSmoothness' } & GradientNormalizedSmoothnessOptions)
   | ({ readonly kind: 'nonlinearConjugateGradient' } & NonlinearConjugateGradientOptions)

@@ -51,7 +51,10 @@ export function fixed(fallback: number, range: NumberRange = {}): FixedOption {
   return { type: 'fixed', fallback, range, whole: false }
 }
 
-export function count(fallback: number, range: NumberRange = { min: 1 }): FixedOption {
+/** What the core counts to. */
+const mostOfCount = 1e9
+
+export function count(fallback: number, range: NumberRange = { min: 1, max: mostOfCount }): FixedOption {
   return { type: 'fixed', fallback, range, whole: true }
 }
 
@@ -128,6 +131,50 @@ function resolveOption(kind: string, path: string, option: RuleOption, value: un
     case 'word':
       return oneOf(value, name, option.words)
   }
+}
+
+/**
+ * Refuses options that a choice elsewhere leaves without effect. They may stand at their defaults, as in a resolved spec,
+ * and a group that a number or false stands for has none.
+ *
+ * @param because what leaves them so: `with schedule 'nielsen'`
+ */
+export function refuseIdle(
+  kind: string,
+  table: OptionTable,
+  resolved: Readonly<Record<string, unknown>>,
+  paths: readonly string[],
+  because: string,
+): void {
+  for (const path of paths) {
+    const [name = '', inner] = path.split('.')
+    const option = table[name]
+    const whole = resolved[name]
+    if (option === undefined) throw new TypeError(`a table without '${name}'`)
+    if (inner === undefined) refuseUnlessDefault(`${kind} ${path}`, option, whole, because)
+    else if (option.type === 'group' && !(option.short !== undefined && isShort(whole))) {
+      refuseUnlessDefault(`${kind} ${path}`, member(option, inner), (whole as Record<string, unknown>)[inner], because)
+    }
+  }
+}
+
+function refuseUnlessDefault(name: string, option: RuleOption, value: unknown, because: string): void {
+  if (option.type === 'group' || value === option.fallback) return
+  throw optionError(name, `none ${because}, where it has no effect`, value)
+}
+
+/** Refuses a number that is above another one's; schedules are left alone. */
+export function checkOrder(
+  low: readonly [name: string, value: unknown],
+  high: readonly [name: string, value: unknown],
+): void {
+  if (typeof low[1] !== 'number' || typeof high[1] !== 'number' || low[1] <= high[1]) return
+  throw optionError(low[0], `a number of at most ${high[0].split(' ').at(-1)}, ${high[1]}`, low[1])
+}
+
+/** Whether a group that a number or schedule may stand for is there itself. */
+export function isAdapted(value: unknown): boolean {
+  return !isShort(value)
 }
 
 /** A number, schedule or false in the place of a group. */

@@ -1,6 +1,6 @@
 import { seedOption } from './curvature-options.js'
 import type { Filled } from './rule.js'
-import { numeric, resolveByTable, word } from './rule.js'
+import { numeric, refuseIdle, resolveByTable, word } from './rule.js'
 import type { ScheduleOption } from './schedule.js'
 
 export type SophiaOptions = {
@@ -20,7 +20,7 @@ export type SophiaOptions = {
   readonly every?: number | ScheduleOption
   /** From a gradient for labels drawn from the model (default), or from a Hessian product with random signs. */
   readonly estimator?: 'gaussNewtonBartlett' | 'hutchinson'
-  /** Of the random signs; default 0. Labels are drawn by the run's seed. */
+  /** Of the random signs of `hutchinson`; default 0. Labels are drawn by the run's seed. */
   readonly seed?: number
 }
 export type Sophia = Filled<SophiaOptions> & { readonly kind: 'sophia' }
@@ -53,7 +53,11 @@ const options = table(0.05)
 export function sophia(given: SophiaOptions = {}): Sophia {
   const { estimator } = given ?? {}
   const defaults = estimator === 'hutchinson' ? table(0.01) : options
-  return Object.freeze({ kind: 'sophia', ...resolveByTable('sophia', defaults, given) } as Sophia)
+  const resolved = { kind: 'sophia', ...resolveByTable('sophia', defaults, given) } as Sophia
+  if (resolved.estimator !== 'hutchinson') {
+    refuseIdle('sophia', defaults, resolved, ['seed'], `with estimator '${resolved.estimator}'`)
+  }
+  return Object.freeze(resolved)
 }
 
 export const sophiaRule = Object.freeze({ kind: 'sophia', options, resolve: sophia })

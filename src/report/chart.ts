@@ -15,6 +15,8 @@ export type Series = {
   readonly dashed?: boolean
 }
 
+export type LegendKind = 'names' | 'lastValues'
+
 export type ChartOptions = {
   readonly title: string
   readonly xLabel: string
@@ -23,6 +25,8 @@ export type ChartOptions = {
   readonly log?: boolean | 'auto'
   /** A vertical line with a word beside it, such as the best epoch. */
   readonly marker?: { readonly x: number; readonly label: string }
+  /** What stands beside the sample of each line: its name (default), or its name and last value, as for a loss. */
+  readonly legend?: LegendKind
   readonly width?: number
   readonly height?: number
 }
@@ -37,8 +41,13 @@ const mostPoints = 600
 const mostDots = 120
 
 const fontSize = 12
-/** Mean width of a character in the page's sans-serif fonts, in units of the font size. */
-const characterWidth = 0.58
+/** Width of a character in sans-serif fonts, in units of the font size: most, wide ones, and those of full-width scripts. */
+const characterWidths = { most: 0.58, wide: 0.9, full: 1.1 }
+/** Titles are set larger and bolder. */
+const titleScale = 1.2
+/** Space at the sides, and from a row of text to the next. */
+const margin = 12
+const rowHeight = 22
 
 /** How many colours `chartStyle` defines; further lines start over. */
 export const seriesColours = 6
@@ -124,8 +133,21 @@ function range(values: readonly number[]): readonly [low: number, high: number] 
   return low <= high ? [low, high] : [0, 1]
 }
 
+function characterWidth(character: string): number {
+  if ((character.codePointAt(0) ?? 0) >= 0x2e80) return characterWidths.full
+  return /[A-Zmw%@—∞]/.test(character) ? characterWidths.wide : characterWidths.most
+}
+
 function textWidth(text: string): number {
-  return text.length * fontSize * characterWidth
+  return fontSize * [...text].reduce((sum, character) => sum + characterWidth(character), 0)
+}
+
+/** The text, cut with an ellipsis where it is wider. */
+function fitted(text: string, width: number): string {
+  if (textWidth(text) <= width) return text
+  const characters = [...text]
+  while (characters.length > 0 && textWidth(`${characters.join('')}…`) > width) characters.pop()
+  return `${characters.join('').trimEnd()}…`
 }
 
 type Frame = { left: number; right: number; top: number; bottom: number; x: Axis; y: Axis }
@@ -153,7 +175,8 @@ function grid(frame: Frame, xLabel: string): string {
     parts.push(`<text x="${x}" y="${px(bottom + 18)}" text-anchor="middle">${formatNumber(tick)}</text>`)
   }
   const middle = px((left + right) / 2)
-  parts.push(`<text x="${middle}" y="${px(bottom + 36)}" text-anchor="middle">${escapeText(xLabel)}</text>`)
+  const label = fitted(xLabel, right - left)
+  parts.push(`<text x="${middle}" y="${px(bottom + 36)}" text-anchor="middle">${escapeText(label)}</text>`)
   return parts.join('')
 }
 
@@ -191,28 +214,71 @@ function drawMarker(frame: Frame, marker: { readonly x: number; readonly label: 
   const x = toX(frame, marker.x)
   const line = `<line class="mark" x1="${px(x)}" x2="${px(x)}" y1="${px(frame.top)}" y2="${px(frame.bottom)}"/>`
   // Above the plot, where no curve can run through it, and never past the plot's ends.
-  const half = textWidth(marker.label) / 2
+  const label = fitted(marker.label, frame.right - frame.left)
+  const half = textWidth(label) / 2
   const middle = px(Math.min(Math.max(x, frame.left + half), frame.right - half))
-  return `${line}<text x="${middle}" y="${px(frame.top - 5)}" text-anchor="middle">${escapeText(marker.label)}</text>`
+  return `${line}<text x="${middle}" y="${px(frame.top - 5)}" text-anchor="middle">${escapeText(label)}</text>`
 }
 
-/** A sample of each line with its name and last value, from the right end leftwards of the title's row. */
-function drawLegend(series: readonly Series[], right: number, y: number): string {
-  const entries = series.map((one, index) => {
-    const last = one.points.findLast((point) => Number.isFinite(point[1]))
-    const text = last === undefined ? one.name : `${one.name} ${formatNumber(last[1])}`
-    return { text, colour: index % seriesColours, dashed: one.dashed === true, width: 24 + textWidth(text) + 18 }
+type LegendEntry = { readonly text: string; readonly width: number; readonly classes?: string }
+
+/** Room for a line's sample before its text, and after it. */
+const sampleWidth = 24
+const entryGap = 18
+const noteWidth = 100
+
+/** A legend's entries, each no wider than a row. */
+function legendEntries(series: readonly Series[], kind: LegendKind, room: number): LegendEntry[] {
+  // A note on what is left out stands beside at least one entry.
+  const widest = series.length === 1 ? room : room - noteWidth
+  return series.map((one, index) => {
+    const last = kind === 'names' ? undefined : one.points.findLast((point) => Number.isFinite(point[1]))
+    const value = last === undefined ? '' : ` ${formatNumber(last[1])}`
+    const text = `${fitted(one.name, widest - sampleWidth - textWidth(value))}${value}`
+    const classes = `series c${index % seriesColours}${one.dashed === true ? ' dashed' : ''}`
+    return { text, width: sampleWidth + textWidth(text), classes }
   })
-  let x = right + 18 - entries.reduce((sum, entry) => sum + entry.width, 0)
-  return entries
-    .map((entry) => {
-      const classes = `series c${entry.colour}${entry.dashed ? ' dashed' : ''}`
-      const line = `<line class="${classes}" x1="${px(x)}" x2="${px(x + 18)}" y1="${px(y)}" y2="${px(y)}"/>`
-      const text = `<text class="legend" x="${px(x + 24)}" y="${px(y)}" dy=".35em">${escapeText(entry.text)}</text>`
-      x += entry.width
-      return line + text
-    })
-    .join('')
+}
+
+function widthOf(row: readonly LegendEntry[]): number {
+  return row.reduce((sum, entry) => sum + entry.width, 0) + entryGap * Math.max(0, row.length - 1)
+}
+
+/** The entries in rows; where these are too few the last entry says how many are left out. */
+function legendRows(entries: readonly LegendEntry[], room: number, mostRows: number): LegendEntry[][] {
+  const rows: LegendEntry[][] = []
+  let row: LegendEntry[] = []
+  for (const [index, entry] of entries.entries()) {
+    const left = entries.length - index - 1
+    const rest = `and ${left + 1} more`
+    const note: LegendEntry = { text: rest, width: textWidth(rest) }
+    const fits = row.length === 0 || widthOf([...row, entry]) <= room
+    const isLast = rows.length === mostRows - 1
+    if (isLast && (!fits || (left > 0 && widthOf([...row, entry, note]) > room))) return [...rows, [...row, note]]
+    if (!fits) {
+      rows.push(row)
+      row = []
+    }
+    row.push(entry)
+  }
+  return [...rows, row]
+}
+
+/** A sample of each line and its text, one row after the other from the right end leftwards. */
+function drawLegend(rows: readonly (readonly LegendEntry[])[], right: number, top: number): string {
+  const parts: string[] = []
+  for (const [index, row] of rows.entries()) {
+    const y = px(top + index * rowHeight)
+    let x = right - widthOf(row)
+    for (const { text, width, classes } of row) {
+      const from = classes === undefined ? 0 : sampleWidth
+      if (classes !== undefined)
+        parts.push(`<line class="${classes}" x1="${px(x)}" x2="${px(x + 18)}" y1="${y}" y2="${y}"/>`)
+      parts.push(`<text class="legend" x="${px(x + from)}" y="${y}" dy=".35em">${escapeText(text)}</text>`)
+      x += width + entryGap
+    }
+  }
+  return parts.join('')
 }
 
 /**
@@ -222,13 +288,14 @@ function drawLegend(series: readonly Series[], right: number, y: number): string
  * @example lineChart({ title: 'Loss', xLabel: 'epoch', series: [{ name: 'training', points: [[1, 0.7], [2, 0.4]] }] })
  */
 export function lineChart(options: ChartOptions): string {
-  const { title, xLabel, series, marker, width = 640, height = 300 } = options
+  const { title, xLabel, series, marker, legend = 'names', width = 640, height = 300 } = options
   const wanted = options.log ?? 'auto'
   const positive = series.some((one) => one.points.some((point) => usable(point, true)))
   const log = positive && (wanted === 'auto' ? wantsLog(series) : wanted)
   const shown = series.flatMap((one) => one.points.filter((point) => usable(point, log)))
   const shownTitle = log ? `${title} (log scale)` : title
-  const head = `<text class="title" x="2" y="18" dy=".1em">${escapeText(shownTitle)}</text>`
+  const headline = fitted(shownTitle, (width - 4) / titleScale)
+  const head = `<text class="title" x="2" y="18" dy=".1em">${escapeText(headline)}</text>`
   const open =
     `<svg class="chart" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" ` +
     `role="img" aria-label="${escapeText(shownTitle)}">`
@@ -241,19 +308,23 @@ export function lineChart(options: ChartOptions): string {
   const whole = shown.every((point) => Number.isInteger(point[0]))
   const x = linearAxis(xLow, xHigh, { count: 8, whole, tight: true })
   const y = log ? logAxis(yLow, yHigh) : linearAxis(yLow, yHigh)
-  // Title and legend share a row where both fit.
-  const legend = drawLegend(series, width - 12, 14)
-  const legendWidth = series.reduce((sum, one) => sum + textWidth(one.name) + 6 * fontSize + 24, 0)
-  const oneRow = textWidth(shownTitle) * 1.2 + legendWidth < width
+  // Title and legend share a row where both fit; otherwise the legend has rows of its own, in the upper half.
+  const room = width - 2 * margin
+  const entries = legendEntries(series, legend, room)
+  const oneRow = textWidth(headline) * titleScale + 2 * sampleWidth + widthOf(entries) < width
+  const mostRows = Math.max(1, Math.floor((height / 2 - 36) / rowHeight))
+  const rows = oneRow ? [entries] : legendRows(entries, room, mostRows)
+  // The last number below the axis is centred at its end.
+  const lastTick = formatNumber(x.ticks.at(-1) ?? 0)
   const frame: Frame = {
     left: 16 + Math.max(...y.ticks.map((tick) => textWidth(formatNumber(tick)))),
-    right: width - 12,
-    top: (oneRow ? 36 : 56) + (marker === undefined ? 0 : 10),
+    right: width - Math.max(margin, textWidth(lastTick) / 2 + 2),
+    top: 36 + (oneRow ? 0 : rows.length * rowHeight - 2) + (marker === undefined ? 0 : 10),
     bottom: height - 44,
     x,
     y,
   }
-  const parts = [open, head, oneRow ? legend : `<g transform="translate(0 22)">${legend}</g>`, grid(frame, xLabel)]
+  const parts = [open, head, drawLegend(rows, width - margin, oneRow ? 14 : 14 + rowHeight), grid(frame, xLabel)]
   if (marker !== undefined) parts.push(drawMarker(frame, marker))
   series.forEach((one, index) => {
     parts.push(drawSeries(frame, one, index, xLabel))

@@ -4,17 +4,18 @@ import {
   boolean,
   checkKnownKeys,
   integerInRange,
-  isRecord,
+  numberInRange,
+  oneOf,
   optional,
   record,
   string,
 } from '../internal/validate.js'
-import type { ChartOptions, Series } from './chart.js'
+import type { ChartOptions, LegendKind, Series } from './chart.js'
 import { chartStyle, lineChart } from './chart.js'
 
-export type { ChartOptions, Series }
+export type { ChartOptions, LegendKind, Series }
 
-const optionNames = ['title', 'xLabel', 'series', 'log', 'marker', 'width', 'height']
+const optionNames = ['title', 'xLabel', 'series', 'log', 'marker', 'legend', 'width', 'height']
 
 function checkSeries(value: unknown, name: string): void {
   record(value, name)
@@ -23,6 +24,13 @@ function checkSeries(value: unknown, name: string): void {
   arrayOf(value.points, `${name}.points`, (point, path) => {
     arrayOf(point, path, (part) => part, { length: 2 })
   })
+}
+
+function checkMarker(value: unknown): void {
+  record(value, 'marker')
+  checkKnownKeys(value, ['x', 'label'], 'marker', { path: 'marker' })
+  numberInRange(value.x, 'marker.x')
+  string(value.label, 'marker.label')
 }
 
 /**
@@ -41,7 +49,8 @@ export function renderChart(options: ChartOptions): string {
   optional(options.log === 'auto' ? undefined : options.log, false, (value) => boolean(value, 'log'))
   optional(options.width, 640, (value) => integerInRange(value, 'width', { min: 200, max: 4000 }))
   optional(options.height, 300, (value) => integerInRange(value, 'height', { min: 150, max: 4000 }))
-  if (isRecord(options.marker)) checkKnownKeys(options.marker, ['x', 'label'], 'marker')
+  optional(options.legend, 'names', (value) => oneOf(value, 'legend', ['names', 'lastValues']))
+  if (options.marker !== undefined) checkMarker(options.marker)
   const drawing = lineChart(options)
   const inside = drawing.indexOf('>') + 1
   const { width = 640, height = 300 } = options

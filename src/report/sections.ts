@@ -15,6 +15,8 @@ export type ReportEpoch = {
   readonly seconds: number
   readonly updates: number
   readonly best: boolean
+  /** Curvature against the learning rate, where the run recorded it. */
+  readonly stability?: { readonly largestEigenvalue: number; readonly trace: number; readonly threshold?: number }
 }
 
 /** What a report needs of a run; train's History is one. */
@@ -109,7 +111,22 @@ export function figures(model: DescribedModel, history: ReportHistory): string {
   return `<dl class="figures">${items.map(cell).join('')}</dl>`
 }
 
-/** Curves: the loss, one chart a metric, and the learning rate where it moved. */
+/** Curvature and the threshold of the learning rate, at the epochs that have them. */
+function stabilityChart(epochs: readonly ReportEpoch[]): string[] {
+  const points = (value: (stability: NonNullable<ReportEpoch['stability']>) => number | undefined) =>
+    epochs.flatMap(({ epoch, stability }): (readonly [number, number])[] => {
+      const y = stability === undefined ? undefined : value(stability)
+      return y === undefined ? [] : [[epoch, y]]
+    })
+  const series: Series[] = [
+    { name: 'largest eigenvalue', points: points(({ largestEigenvalue }) => largestEigenvalue) },
+    { name: 'trace', points: points(({ trace }) => trace) },
+    { name: '2 / learning rate', points: points(({ threshold }) => threshold) },
+  ].filter(({ points }) => points.length > 0)
+  return series.length === 0 ? [] : [lineChart({ title: 'Curvature', xLabel: 'epoch', series })]
+}
+
+/** Curves: the loss, one chart a metric, the learning rate where it moved, and the curvature where it was recorded. */
 export function charts(history: ReportHistory): string {
   const { epochs } = history
   if (epochs.length === 0) return ''
@@ -120,17 +137,19 @@ export function charts(history: ReportHistory): string {
   const validated = epochs.some((epoch) => epoch.validation !== undefined)
   const mark = validated && history.bestEpoch > 0
   const marker = mark ? { marker: { x: history.bestEpoch, label: `best: ${history.bestEpoch}` } } : {}
+  const legend = 'lastValues' as const
   const loss = [line('training', (epoch) => epoch.loss)]
   if (validated) loss.push(line('validation', (epoch) => measure(epoch, 'loss')))
-  const drawings = [lineChart({ title: 'Loss', xLabel: 'epoch', series: loss, ...marker })]
+  const drawings = [lineChart({ title: 'Loss', xLabel: 'epoch', series: loss, legend, ...marker })]
   for (const name of metricNames(epochs)) {
     const series = [line('validation', (epoch) => measure(epoch, name))]
-    drawings.push(lineChart({ title: name, xLabel: 'epoch', series, log: false, ...marker }))
+    drawings.push(lineChart({ title: name, xLabel: 'epoch', series, log: false, legend, ...marker }))
   }
   if (epochs.some((epoch) => epoch.learningRate !== epochs[0]?.learningRate)) {
     const series = [line('learning rate', (epoch) => epoch.learningRate)]
-    drawings.push(lineChart({ title: 'Learning rate', xLabel: 'epoch', series }))
+    drawings.push(lineChart({ title: 'Learning rate', xLabel: 'epoch', series, legend }))
   }
+  drawings.push(...stabilityChart(epochs))
   const panels = drawings.map((drawing) => `<div class="panel">${drawing}</div>`).join('')
   return `${heading('Curves')}<div class="charts">${panels}</div>`
 }

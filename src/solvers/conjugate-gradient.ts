@@ -1,29 +1,15 @@
 import type { LinearOperator } from '../curvature/linear-operator.js'
-import { operatorInput, operatorPort, placeOf } from '../curvature/linear-operator.js'
+import type { SecantPair } from '../curvature/preconditioners.js'
 import type { TypedArrayInput, TypedArrayOf } from '../internal/arrays.js'
-import type { Computation, Source } from '../internal/computation.js'
+import type { Computation } from '../internal/computation.js'
 import { run, runSync } from '../internal/computation.js'
 import { optionError, rendered } from '../internal/errors.js'
-import type {
-  DType,
-  NativeConjugateGradientOptions,
-  NativeIteration,
-  NativeSolveResult,
-  SolveReason,
-} from '../internal/native.js'
+import type { DType, NativeConjugateGradientOptions, NativeIteration, NativeSolveResult } from '../internal/native.js'
 import { addon } from '../internal/native.js'
-import { signalOption } from '../internal/task.js'
 import { checkKnownKeys, integerInRange, numberInRange, oneOf } from '../internal/validate.js'
-import type { SolveOptions } from './options.js'
-import {
-  iterationsOption,
-  nonNegative,
-  observerSource,
-  optionalOperator,
-  optionalVector,
-  solveKeys,
-  vectorInput,
-} from './options.js'
+import type { SolveOptions, SolveResult } from './options.js'
+import { iterationsOption, nonNegative, optionalVector, solveKeys, solveResultOf } from './options.js'
+import { beginSolve, squareSystem } from './square-system.js'
 
 /** When the quadratic no longer falls fast enough (Martens 2010). */
 export type ProgressOptions = {
@@ -41,6 +27,14 @@ export type StoreOptions = {
   readonly growth?: number
   /** Default 5. */
   readonly first?: number
+}
+
+/** Which directions to keep with their products. */
+export type CollectOptions = {
+  /** Pairs at most; default 10. */
+  readonly history?: number
+  /** `'spread'` (default): evenly over all iterations; `'last'`: the last ones. */
+  readonly choice?: 'spread' | 'last'
 }
 
 export type ConjugateGradientOptions<D extends DType = DType> = SolveOptions<D> & {
@@ -69,24 +63,13 @@ export type ConjugateGradientOptions<D extends DType = DType> = SolveOptions<D> 
   readonly recomputeEvery?: number
   /** Keeps iterates at growing intervals (Martens 2010); default: none. */
   readonly storeIterates?: StoreOptions
+  /** Keeps pairs for `lbfgsPreconditioner`, for the next solve with a similar matrix (Morales & Nocedal 2000); default: none. */
+  readonly collectPairs?: CollectOptions
 }
 
 export type StoredIterate<D extends DType = DType> = {
   readonly iteration: number
   readonly solution: TypedArrayOf<D>
-}
-
-export type SolveResult<D extends DType = DType> = {
-  /** The last iterate, whatever the reason. */
-  readonly solution: TypedArrayOf<D>
-  readonly reason: SolveReason
-  readonly iterations: number
-  /** Products with the operator (and with its transpose). */
-  readonly products: number
-  /** Time spent in native products; 0 for operators of JavaScript. */
-  readonly productSeconds: number
-  /** ‖r‖ of the recurrence. */
-  readonly residualNorm: number
 }
 
 export type ConjugateGradientResult<D extends DType = DType> = SolveResult<D> & {
@@ -97,6 +80,8 @@ export type ConjugateGradientResult<D extends DType = DType> = SolveResult<D> & 
   readonly curvature?: number
   /** With `storeIterates`; the last is the solution. */
   readonly storedIterates?: readonly StoredIterate<D>[]
+  /** With `collectPairs`: directions s and y = (B + shift I) s where sᵀy > 0, oldest first; none where x₀ was the solution. */
+  readonly pairs?: readonly SecantPair<TypedArrayOf<D>>[]
 }
 
 const keys = [
@@ -111,16 +96,23 @@ const keys = [
   'onNegativeCurvature',
   'recomputeEvery',
   'storeIterates',
+  'collectPairs',
   ...solveKeys,
 ]
 
-function numbersOf(options: ConjugateGradientOptions, size: number): NativeConjugateGradientOptions {
-  const of = (name: string): string => `conjugateGradient ${name}`
-  const { progress, storeIterates: store } = options
+/** What `lbfgsPreconditioner` takes. */
+const pairCounts = { min: 1, max: 2 ** 16 }
+
+function numbersOf(options: ConjugateGradientOptions, size: number, method: string): NativeConjugateGradientOptions {
+  const of = (name: string): string => `${method} ${name}`
+  const { progress, storeIterates: store, collectPairs: collect } = options
   if (progress !== undefined) {
     checkKnownKeys(progress, ['tolerance', 'window', 'fraction'], of('progress'), { path: 'progress' })
   }
   if (store !== undefined) checkKnownKeys(store, ['growth', 'first'], of('storeIterates'), { path: 'storeIterates' })
+  if (collect !== undefined) {
+    checkKnownKeys(collect, ['history', 'choice'], of('collectPairs'), { path: 'collectPairs' })
+  }
   return {
     tolerance: nonNegative(options.tolerance, of('tolerance'), 1e-5),
     absoluteTolerance: nonNegative(options.absoluteTolerance, of('absoluteTolerance'), 0),
@@ -135,65 +127,45 @@ function numbersOf(options: ConjugateGradientOptions, size: number): NativeConju
     recomputeEvery: integerInRange(options.recomputeEvery ?? 0, of('recomputeEvery'), { min: 0 }),
     storeGrowth: store === undefined ? 0 : numberInRange(store.growth ?? 1.3, of('storeIterates.growth'), { above: 1 }),
     storeFirst: integerInRange(store?.first ?? 5, of('storeIterates.first'), { min: 1 }),
+    collectHistory:
+      collect === undefined ? 0 : integerInRange(collect.history ?? 10, of('collectPairs.history'), pairCounts),
+    collectChoice: oneOf(collect?.choice ?? 'spread', of('collectPairs.choice'), ['spread', 'last']),
   }
 }
 
-function start<D extends DType>(
+/** @internal `conjugateGradient` as its caller's method, which messages name. */
+export function beginConjugateGradient<D extends DType>(
   operator: LinearOperator<D>,
   rhs: TypedArrayInput<D>,
-  given: ConjugateGradientOptions<D>,
+  options: ConjugateGradientOptions<D>,
+  method = 'conjugateGradient',
 ): Computation<NativeSolveResult> {
-  const matrix = operatorInput<D>(operator, 'operator', { square: true })
-  checkKnownKeys(given, keys, 'conjugateGradient options')
-  const options = given as ConjugateGradientOptions<D>
-  const size = matrix.shape[0]
-  const b = vectorInput(rhs, 'rhs', matrix.dtype, size)
-  const initial = optionalVector(options.initial, 'conjugateGradient initial', matrix.dtype, size)
-  const preconditioner = optionalOperator(options.preconditioner, 'preconditioner', matrix.dtype, size)
-  const numbers = numbersOf(options as ConjugateGradientOptions, size)
+  const system = squareSystem(method, operator, rhs, options, keys)
+  const { matrix, size } = system
+  const initial = optionalVector(options.initial, `${method} initial`, matrix.dtype, size)
+  const numbers = numbersOf(options as ConjugateGradientOptions, size, method)
   if (numbers.radius > 0 && initial !== null) {
-    throw optionError('conjugateGradient initial', 'none together with radius', rendered('a vector'))
+    throw optionError(`${method} initial`, 'none together with radius', rendered('a vector'))
   }
-  const signal = signalOption(options.signal, 'conjugateGradient signal')
-  const sources: Source[] = []
-  const native = addon().conjugateGradient(
-    operatorPort(matrix, 'operator', sources),
-    b,
-    initial,
-    preconditioner === undefined ? null : operatorPort(preconditioner, 'preconditioner', sources),
-    numbers,
-    observerSource<D>(options.onIteration, 'conjugateGradient onIteration', sources),
+  return beginSolve(system, options, (port, preconditioner, observer) =>
+    addon().conjugateGradient(port, system.rhs, initial, preconditioner, numbers, observer),
   )
-  return { native, sources, place: placeOf(matrix, preconditioner), signal }
 }
 
 function storedIterate<D extends DType>({ iteration, solution }: NativeIteration): StoredIterate<D> {
   return { iteration, solution: solution as TypedArrayOf<D> }
 }
 
-function resultOf<D extends DType>(native: NativeSolveResult, stores: boolean): ConjugateGradientResult<D> {
-  const {
-    solution,
-    reason,
-    iterations,
-    products,
-    productSeconds,
-    residualNorm,
-    quadratic,
-    direction,
-    curvature,
-    stored,
-  } = native
+/** @internal */
+export function conjugateGradientResultOf<D extends DType>(
+  native: NativeSolveResult,
+  { storeIterates, collectPairs }: Pick<ConjugateGradientOptions, 'storeIterates' | 'collectPairs'> = {},
+): ConjugateGradientResult<D> {
   return {
-    solution: solution as TypedArrayOf<D>,
-    reason,
-    iterations,
-    products,
-    productSeconds,
-    residualNorm,
-    quadratic,
-    ...(direction === null ? {} : { direction: direction as TypedArrayOf<D>, curvature }),
-    ...(stores ? { storedIterates: stored.map(storedIterate<D>) } : {}),
+    ...solveResultOf<D>(native),
+    quadratic: native.quadratic,
+    ...(storeIterates === undefined ? {} : { storedIterates: native.stored.map(storedIterate<D>) }),
+    ...(collectPairs === undefined ? {} : { pairs: native.pairs as SecantPair<TypedArrayOf<D>>[] }),
   }
 }
 
@@ -221,7 +193,8 @@ export async function conjugateGradient<D extends DType>(
   rhs: TypedArrayInput<D>,
   options: ConjugateGradientOptions<NoInfer<D>> = {},
 ): Promise<ConjugateGradientResult<D>> {
-  return resultOf<D>(await run(start(operator, rhs, options)), options.storeIterates !== undefined)
+  const native = await run(beginConjugateGradient(operator, rhs, options))
+  return conjugateGradientResultOf<D>(native, options)
 }
 
 /** `conjugateGradient` on the caller's thread, to its end. */
@@ -230,5 +203,6 @@ export function conjugateGradientSync<D extends DType>(
   rhs: TypedArrayInput<D>,
   options: ConjugateGradientOptions<NoInfer<D>> = {},
 ): ConjugateGradientResult<D> {
-  return resultOf<D>(runSync(start(operator, rhs, options)), options.storeIterates !== undefined)
+  const native = runSync(beginConjugateGradient(operator, rhs, options))
+  return conjugateGradientResultOf<D>(native, options)
 }

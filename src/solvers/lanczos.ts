@@ -26,7 +26,7 @@ export type LanczosResult<D extends DType = DType> = {
   readonly alpha: Float64Array
   /** Off-diagonal of T, k − 1 numbers. */
   readonly beta: Float64Array
-  /** The next off-diagonal number; 0 where the basis spans an invariant subspace. */
+  /** The next off-diagonal number; 0 where the basis spans an invariant subspace, NaN where there was no step. */
   readonly lastBeta: number
   /** Orthonormal rows q₁ … q_k, [k, n]; absent without `keepBasis`. */
   readonly basis?: FloatMatrix<D>

@@ -1,6 +1,6 @@
 import type { LinearOperator } from '../curvature/linear-operator.js'
 import { isTransposable, operatorInput, operatorPort, placeOf } from '../curvature/linear-operator.js'
-import type { TypedArrayInput, TypedArrayOf } from '../internal/arrays.js'
+import type { TypedArrayInput } from '../internal/arrays.js'
 import type { Computation, Source } from '../internal/computation.js'
 import { run, runSync } from '../internal/computation.js'
 import { optionError, rendered } from '../internal/errors.js'
@@ -8,9 +8,16 @@ import type { DType, NativeSolveResult } from '../internal/native.js'
 import { addon } from '../internal/native.js'
 import { signalOption } from '../internal/task.js'
 import { checkKnownKeys } from '../internal/validate.js'
-import type { SolveResult } from './conjugate-gradient.js'
-import type { SolveOptions } from './options.js'
-import { iterationsOption, nonNegative, observerSource, optionalVector, solveKeys, vectorInput } from './options.js'
+import type { SolveOptions, SolveResult } from './options.js'
+import {
+  iterationsOption,
+  nonNegative,
+  observerSource,
+  optionalVector,
+  solveKeys,
+  solveResultOf,
+  vectorInput,
+} from './options.js'
 
 export type LeastSquaresOptions<D extends DType = DType> = SolveOptions<D> & {
   /** Stops when ‖Aᵀr − damping · x‖ <= max(absoluteTolerance, tolerance · ‖Aᵀb‖); default 1e-5. */
@@ -63,11 +70,6 @@ function start<D extends DType>(
   return { native, sources, place: placeOf(matrix), signal }
 }
 
-function resultOf<D extends DType>(native: NativeSolveResult): SolveResult<D> {
-  const { solution, reason, iterations, products, productSeconds, residualNorm } = native
-  return { solution: solution as TypedArrayOf<D>, reason, iterations, products, productSeconds, residualNorm }
-}
-
 /**
  * Minimises ‖Ax − b‖² + damping · ‖x‖² by conjugate gradients on the normal equations, which are never formed: two
  * products an iteration, with A and with Aᵀ. `residualNorm` is ‖Aᵀr − damping · x‖, half the gradient's.
@@ -84,7 +86,7 @@ export async function leastSquares<D extends DType>(
   rhs: TypedArrayInput<D>,
   options: LeastSquaresOptions<NoInfer<D>> = {},
 ): Promise<SolveResult<D>> {
-  return resultOf<D>(await run(start(operator, rhs, options)))
+  return solveResultOf<D>(await run(start(operator, rhs, options)))
 }
 
 /** `leastSquares` on the caller's thread, to its end. */
@@ -93,5 +95,5 @@ export function leastSquaresSync<D extends DType>(
   rhs: TypedArrayInput<D>,
   options: LeastSquaresOptions<NoInfer<D>> = {},
 ): SolveResult<D> {
-  return resultOf<D>(runSync(start(operator, rhs, options)))
+  return solveResultOf<D>(runSync(start(operator, rhs, options)))
 }

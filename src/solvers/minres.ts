@@ -1,15 +1,13 @@
 import type { LinearOperator } from '../curvature/linear-operator.js'
-import { operatorInput, operatorPort, placeOf } from '../curvature/linear-operator.js'
 import type { TypedArrayInput, TypedArrayOf } from '../internal/arrays.js'
-import type { Computation, Source } from '../internal/computation.js'
+import type { Computation } from '../internal/computation.js'
 import { run, runSync } from '../internal/computation.js'
 import type { DType, NativeSolveResult } from '../internal/native.js'
 import { addon } from '../internal/native.js'
-import { signalOption } from '../internal/task.js'
-import { boolean, checkKnownKeys, numberInRange } from '../internal/validate.js'
-import type { SolveResult } from './conjugate-gradient.js'
-import type { SolveOptions } from './options.js'
-import { iterationsOption, nonNegative, observerSource, optionalOperator, solveKeys, vectorInput } from './options.js'
+import { boolean, numberInRange } from '../internal/validate.js'
+import type { SolveOptions, SolveResult } from './options.js'
+import { iterationsOption, nonNegative, solveKeys, solveResultOf } from './options.js'
+import { beginSolve, squareSystem } from './square-system.js'
 
 export type MinresOptions<D extends DType = DType> = SolveOptions<D> & {
   /** Stops when ‖r‖ <= max(absoluteTolerance, tolerance · ‖b‖); default 1e-5. */
@@ -57,47 +55,21 @@ const keys = [
 function start<D extends DType>(
   operator: LinearOperator<D>,
   rhs: TypedArrayInput<D>,
-  given: MinresOptions<D>,
+  options: MinresOptions<D>,
 ): Computation<NativeSolveResult> {
-  const matrix = operatorInput<D>(operator, 'operator', { square: true })
-  checkKnownKeys(given, keys, 'minres options')
-  const options = given as MinresOptions<D>
-  const size = matrix.shape[0]
-  const b = vectorInput(rhs, 'rhs', matrix.dtype, size)
-  const preconditioner = optionalOperator(options.preconditioner, 'preconditioner', matrix.dtype, size)
+  const system = squareSystem('minres', operator, rhs, options, keys)
   const numbers = {
     tolerance: nonNegative(options.tolerance, 'minres tolerance', 1e-5),
     absoluteTolerance: nonNegative(options.absoluteTolerance, 'minres absoluteTolerance', 0),
     leastSquaresTolerance: nonNegative(options.leastSquaresTolerance, 'minres leastSquaresTolerance', 0),
-    maxIterations: iterationsOption(options.maxIterations, 'minres maxIterations', size),
+    maxIterations: iterationsOption(options.maxIterations, 'minres maxIterations', system.size),
     shift: numberInRange(options.shift ?? 0, 'minres shift'),
     stopAtNegativeCurvature: boolean(options.stopAtNegativeCurvature ?? false, 'minres stopAtNegativeCurvature'),
     inexactness: nonNegative(options.inexactness, 'minres inexactness', 0),
   }
-  const signal = signalOption(options.signal, 'minres signal')
-  const sources: Source[] = []
-  const native = addon().minres(
-    operatorPort(matrix, 'operator', sources),
-    b,
-    null,
-    preconditioner === undefined ? null : operatorPort(preconditioner, 'preconditioner', sources),
-    numbers,
-    observerSource<D>(options.onIteration, 'minres onIteration', sources),
+  return beginSolve(system, options, (port, preconditioner, observer) =>
+    addon().minres(port, system.rhs, null, preconditioner, numbers, observer),
   )
-  return { native, sources, place: placeOf(matrix, preconditioner), signal }
-}
-
-function resultOf<D extends DType>(native: NativeSolveResult): MinresResult<D> {
-  const { solution, reason, iterations, products, productSeconds, residualNorm, direction, curvature } = native
-  return {
-    solution: solution as TypedArrayOf<D>,
-    reason,
-    iterations,
-    products,
-    productSeconds,
-    residualNorm,
-    ...(direction === null ? {} : { direction: direction as TypedArrayOf<D>, curvature }),
-  }
 }
 
 /**
@@ -120,7 +92,7 @@ export async function minres<D extends DType>(
   rhs: TypedArrayInput<D>,
   options: MinresOptions<NoInfer<D>> = {},
 ): Promise<MinresResult<D>> {
-  return resultOf<D>(await run(start(operator, rhs, options)))
+  return solveResultOf<D>(await run(start(operator, rhs, options)))
 }
 
 /** `minres` on the caller's thread, to its end. */
@@ -129,5 +101,5 @@ export function minresSync<D extends DType>(
   rhs: TypedArrayInput<D>,
   options: MinresOptions<NoInfer<D>> = {},
 ): MinresResult<D> {
-  return resultOf<D>(runSync(start(operator, rhs, options)))
+  return solveResultOf<D>(runSync(start(operator, rhs, options)))
 }

@@ -5,7 +5,7 @@ import type { TypedArrayInput, TypedArrayOf } from '../internal/arrays.js'
 import { floatInput } from '../internal/arrays.js'
 import type { Source } from '../internal/computation.js'
 import { notFiniteError } from '../internal/errors.js'
-import type { DType, NativeRequest } from '../internal/native.js'
+import type { DType, NativeRequest, NativeSolveResult, SolveReason } from '../internal/native.js'
 import { callable, integerInRange, numberInRange } from '../internal/validate.js'
 
 /*
@@ -35,6 +35,35 @@ export type SolveOptions<D extends DType = DType> = {
   readonly onIteration?: (iteration: SolveIteration<D>) => void
   /** Ends the solver within one product; it resolves with reason `'aborted'` and its last iterate. */
   readonly signal?: AbortSignal
+}
+
+export type SolveResult<D extends DType = DType> = {
+  /** The last iterate, whatever the reason. */
+  readonly solution: TypedArrayOf<D>
+  readonly reason: SolveReason
+  readonly iterations: number
+  /** Products with the operator (and with its transpose). */
+  readonly products: number
+  /** Time spent in native products; 0 for operators of JavaScript. */
+  readonly productSeconds: number
+  /** ‖r‖ of the recurrence; NaN where the solver ended before it was known of the solution. */
+  readonly residualNorm: number
+}
+
+/** What every solver's result has; and the direction, where there is one. */
+export function solveResultOf<D extends DType>(
+  native: NativeSolveResult,
+): SolveResult<D> & { readonly direction?: TypedArrayOf<D>; readonly curvature?: number } {
+  const { solution, reason, iterations, products, productSeconds, residualNorm, direction, curvature } = native
+  return {
+    solution: solution as TypedArrayOf<D>,
+    reason,
+    iterations,
+    products,
+    productSeconds,
+    residualNorm,
+    ...(direction === null ? {} : { direction: direction as TypedArrayOf<D>, curvature }),
+  }
 }
 
 export const solveKeys = ['onIteration', 'signal'] as const

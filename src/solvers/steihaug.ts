@@ -2,13 +2,14 @@ import type { LinearOperator } from '../curvature/linear-operator.js'
 import { operatorInput } from '../curvature/linear-operator.js'
 import type { TypedArrayInput, TypedArrayOf } from '../internal/arrays.js'
 import { floatArray } from '../internal/arrays.js'
-import type { DType, SolveReason } from '../internal/native.js'
+import type { Computation } from '../internal/computation.js'
+import { run, runSync } from '../internal/computation.js'
+import type { DType, NativeSolveResult, SolveReason } from '../internal/native.js'
 import { addon } from '../internal/native.js'
 import { checkKnownKeys, numberInRange } from '../internal/validate.js'
-import type { ConjugateGradientOptions, ConjugateGradientResult } from './conjugate-gradient.js'
-import { conjugateGradient, conjugateGradientSync } from './conjugate-gradient.js'
+import { beginConjugateGradient } from './conjugate-gradient.js'
 import type { SolveOptions } from './options.js'
-import { solveKeys, vectorInput } from './options.js'
+import { solveKeys, solveResultOf, vectorInput } from './options.js'
 
 export type SteihaugOptions<D extends DType = DType> = SolveOptions<D> & {
   /** Δ > 0. */
@@ -54,19 +55,19 @@ export type SteihaugResult<D extends DType = DType> = {
 
 const keys = ['radius', 'tolerance', 'absoluteTolerance', 'maxIterations', 'preconditioner', ...solveKeys]
 
-/** −g, and the options of the conjugate gradients that it goes to. */
-function prepare<D extends DType>(
+/** Conjugate gradients on −g, in the region. */
+function begin<D extends DType>(
   operator: LinearOperator<D>,
   gradient: TypedArrayInput<D>,
   options: SteihaugOptions<D>,
-): [TypedArrayOf<D>, ConjugateGradientOptions<D>] {
+): Computation<NativeSolveResult> {
   const { shape, dtype } = operatorInput<D>(operator, 'operator', { square: true })
   checkKnownKeys(options, keys, 'steihaug options')
   numberInRange(options.radius, 'steihaug radius', { above: 0 })
   const g = vectorInput(gradient, 'gradient', dtype, shape[0])
   const negative = floatArray(dtype, shape[0])
   addon().combine(-1, g, 0, g, negative)
-  return [negative, options as ConjugateGradientOptions<D>]
+  return beginConjugateGradient<D>(operator, negative, options as SteihaugOptions<D>, 'steihaug')
 }
 
 function reasonOf(reason: SolveReason): SteihaugReason {
@@ -87,11 +88,11 @@ function reasonOf(reason: SolveReason): SteihaugReason {
   }
 }
 
-function resultOf<D extends DType>(result: ConjugateGradientResult<D>): SteihaugResult<D> {
-  const { solution, reason, quadratic, iterations, products, residualNorm, direction, curvature } = result
+function resultOf<D extends DType>(native: NativeSolveResult): SteihaugResult<D> {
+  const { solution: step, reason, iterations, products, residualNorm, direction, curvature } = solveResultOf<D>(native)
   return {
-    step: solution,
-    model: quadratic,
+    step,
+    model: native.quadratic,
     reason: reasonOf(reason),
     iterations,
     products,
@@ -117,8 +118,7 @@ export async function steihaug<D extends DType>(
   gradient: TypedArrayInput<D>,
   options: SteihaugOptions<NoInfer<D>>,
 ): Promise<SteihaugResult<D>> {
-  const [rhs, settings] = prepare(operator, gradient, options)
-  return resultOf(await conjugateGradient(operator, rhs, settings))
+  return resultOf<D>(await run(begin(operator, gradient, options)))
 }
 
 /** `steihaug` on the caller's thread, to its end. */
@@ -127,6 +127,5 @@ export function steihaugSync<D extends DType>(
   gradient: TypedArrayInput<D>,
   options: SteihaugOptions<NoInfer<D>>,
 ): SteihaugResult<D> {
-  const [rhs, settings] = prepare(operator, gradient, options)
-  return resultOf(conjugateGradientSync(operator, rhs, settings))
+  return resultOf<D>(runSync(begin(operator, gradient, options)))
 }

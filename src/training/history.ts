@@ -1,4 +1,8 @@
 import type { NativeEndEvent, NativeEpochEvent, NativeStepEvent, NativeStepNumbers } from '../internal/native.js'
+import type { OptimizerSpec } from '../optimizers/registry.js'
+import { isMinimizer } from '../optimizers/registry.js'
+import type { StabilityRecord } from './record.js'
+import { toStabilityRecord } from './record.js'
 import type { Evaluation, HeadTask } from './tasks.js'
 import { toEvaluation } from './tasks.js'
 
@@ -32,6 +36,8 @@ export type EpochRecord = {
   /** Of the epoch's last update, where the optimizer tells more than a rate. */
   readonly numbers?: StepNumbers
   readonly words?: StepWords
+  /** Curvature against the learning rate, in the epochs that `record.stability` asks for. */
+  readonly stability?: StabilityRecord
 }
 
 /** What is known during an epoch, told after every n-th update. */
@@ -72,8 +78,12 @@ export function toStepNumbers(step: NativeStepNumbers | null): { numbers?: StepN
   return step === null ? {} : { numbers: step.numbers, words: step.words }
 }
 
-export function toEpochRecord(event: NativeEpochEvent, tasks: readonly HeadTask[]): EpochRecord {
-  const { epoch, loss, learningRate, updates, best, trainSeconds, validationSeconds } = event
+export function toEpochRecord(
+  event: NativeEpochEvent,
+  tasks: readonly HeadTask[],
+  optimizer: OptimizerSpec['kind'],
+): EpochRecord {
+  const { epoch, loss, learningRate, updates, best, trainSeconds, validationSeconds, stability } = event
   return {
     epoch,
     loss,
@@ -85,6 +95,9 @@ export function toEpochRecord(event: NativeEpochEvent, tasks: readonly HeadTask[
     updates,
     best,
     ...toStepNumbers(event.step),
+    ...(stability === null
+      ? {}
+      : { stability: toStabilityRecord(stability, isMinimizer(optimizer) ? undefined : learningRate) }),
   }
 }
 

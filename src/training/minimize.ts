@@ -6,10 +6,13 @@ import { optionError, shapeError } from '../internal/errors.js'
 import type { DType, FloatArray, NativeMinimization, NativeRequest, NativeUpdate } from '../internal/native.js'
 import { addon } from '../internal/native.js'
 import { signalOption } from '../internal/task.js'
-import { callable, checkKnownKeys, integerInRange, numberInRange } from '../internal/validate.js'
+import { callable, checkKnownKeys, integerInRange, numberInRange, optional } from '../internal/validate.js'
 import type { MinimizerOption } from '../optimizers/registry.js'
 import { resolveMinimizer, toNativeOptimizer } from '../optimizers/registry.js'
 import type { StepNumbers, StepWords } from './history.js'
+import type { MinimizeState } from './minimize-state.js'
+import { fromNativeMinimization, toNativeMinimization } from './minimize-state.js'
+import { checkNames } from './state.js'
 
 /** A function f of n variables, or a sum of squares Σ e², by functions that fill the arrays they are given. */
 export type MinimizeProblem<D extends DType = 'float64'> = {
@@ -46,14 +49,18 @@ export type MinimizeIteration<D extends DType = 'float64'> = {
   readonly accepted: boolean
   readonly numbers: StepNumbers
   readonly words: StepWords
+  /** A copy of the state after this iteration; to be called within the listener. */
+  readonly state: () => MinimizeState
 }
 
 export type MinimizeOptions<D extends DType = 'float64'> = {
-  /** Default 1000. */
+  /** Those of a resumed state included; default 1000. */
   readonly maxIterations?: number
   /** Ends the run where the gradient's norm at the start of an iteration was at most this; default 0: the optimizer decides. */
   readonly tolerance?: number
   readonly signal?: AbortSignal
+  /** Continues an earlier run, whose x is `x0`, to the same bits as if there had been no break. */
+  readonly resume?: MinimizeState
   /** Called after each iteration. What it throws ends the run. */
   readonly onIteration?: (iteration: MinimizeIteration<D>) => unknown
 }
@@ -68,17 +75,21 @@ export type MinimizeResult<D extends DType = 'float64'> = {
   readonly reason: MinimizeReason
   /** For `converged`: the optimizer's word, such as `gradientTolerance`, or `tolerance`. */
   readonly converged?: string
+  /** Resumed ones included, as in `evaluations`. */
   readonly iterations: number
   readonly evaluations: number
   /** Of the last iteration. */
   readonly numbers: StepNumbers
   readonly words: StepWords
+  /** For `resume`. After `notFinite` it may hold numbers that are not finite, and then it is refused. */
+  readonly state: MinimizeState
 }
 
 type Functions = Required<Omit<MinimizeProblem<DType>, 'dtype' | 'residuals'>> &
   NonNullable<MinimizeProblem<DType>['residuals']>
 type Prepared = {
   readonly handle: NativeMinimization
+  readonly kind: string
   readonly sources: readonly Source[]
   readonly place: 'background' | 'here'
   readonly maxIterations: number
@@ -154,7 +165,7 @@ function startOf(value: unknown, dtype: DType): FloatArray {
 
 function prepare(problem: unknown, x0: unknown, optimizer: unknown, options: unknown): Prepared {
   checkKnownKeys(problem, problemKeys, 'problem', { noun: 'member' })
-  checkKnownKeys(options, ['maxIterations', 'tolerance', 'signal', 'onIteration'], 'minimize options')
+  checkKnownKeys(options, ['maxIterations', 'tolerance', 'signal', 'resume', 'onIteration'], 'minimize options')
   const dtype = problem.dtype === undefined ? 'float64' : dtypeOption(problem.dtype, 'problem.dtype')
   const { functions, residualCount } = functionsOf(problem)
   const { maxIterations = 1000, tolerance = 0, onIteration } = options
@@ -164,6 +175,9 @@ function prepare(problem: unknown, x0: unknown, optimizer: unknown, options: unk
   const signal = signalOption(options.signal, 'signal')
   const spec = resolveMinimizer(optimizer, 'optimizer')
   const start = startOf(x0, dtype)
+  const state = optional(options.resume, null, (value) =>
+    toNativeMinimization(value, 'resume', spec.kind, dtype, start),
+  )
   const handle = new (addon().Minimization)(toNativeOptimizer(spec, Math.max(1, iterations)), start, {
     value: functions.value !== undefined,
     gradient: functions.valueAndGradient !== undefined,
@@ -171,9 +185,14 @@ function prepare(problem: unknown, x0: unknown, optimizer: unknown, options: unk
     ggn: functions.ggnProduct !== undefined,
     residualCount,
   })
+  if (state !== null) {
+    handle.setState(state)
+    checkNames(state, handle.state(), 'resume.optimizer')
+  }
   const sources = sourcesOf(functions, dtype)
   return {
     handle,
+    kind: spec.kind,
     sources,
     place: start.length < manyElements ? 'here' : 'background',
     maxIterations: iterations,
@@ -186,6 +205,10 @@ function prepare(problem: unknown, x0: unknown, optimizer: unknown, options: unk
 /** The function's value at the present x, whatever the signal says. */
 function finalValue({ handle, sources, place }: Prepared): Computation<number> {
   return { native: handle.evaluate(), sources, place, signal: undefined }
+}
+
+function stateOf({ handle, kind }: Prepared): MinimizeState {
+  return fromNativeMinimization(handle.state(), handle.x(), kind)
 }
 
 /** The iterations, as a generator of computations: who drives it decides whether it waits for them. */
@@ -204,7 +227,8 @@ function* iterate(prepared: Prepared): Generator<Computation<unknown>, Outcome, 
       const value = (yield finalValue(prepared)) as number
       const { accepted, numbers, words } = update
       const x = handle.x() as TypedArrayOf<DType>
-      onIteration({ iteration: handle.updates, x, value, evaluations: handle.evaluations, accepted, numbers, words })
+      const [iteration, evaluations, state] = [handle.updates, handle.evaluations, () => stateOf(prepared)]
+      onIteration({ iteration, x, value, evaluations, accepted, numbers, words, state })
     }
     if (update.outcome === 'converged') return end('converged', update.converged)
     const norm = update.numbers.gradientNorm
@@ -219,8 +243,13 @@ type Outcome = {
   readonly last: NativeUpdate | undefined
 }
 
-function resultOf<D extends DType>(handle: NativeMinimization, outcome: Outcome, value: number): MinimizeResult<D> {
-  const { reason, converged, last } = outcome
+/** `state` is that before the final value was asked for: a run that goes on has no use for it. */
+function resultOf<D extends DType>(
+  { handle }: Prepared,
+  { reason, converged, last }: Outcome,
+  state: MinimizeState,
+  value: number,
+): MinimizeResult<D> {
   return {
     x: handle.x() as TypedArrayOf<D>,
     value,
@@ -230,6 +259,7 @@ function resultOf<D extends DType>(handle: NativeMinimization, outcome: Outcome,
     evaluations: handle.evaluations,
     numbers: last?.numbers ?? {},
     words: last?.words ?? {},
+    state,
   }
 }
 
@@ -257,7 +287,7 @@ export async function minimize<D extends DType = 'float64'>(
     const steps = iterate(prepared)
     let step = steps.next()
     while (step.done !== true) step = steps.next(await run(step.value))
-    return resultOf(prepared.handle, step.value, await run(finalValue(prepared)))
+    return resultOf(prepared, step.value, stateOf(prepared), await run(finalValue(prepared)))
   } finally {
     prepared.handle.dispose()
   }
@@ -275,7 +305,7 @@ export function minimizeSync<D extends DType = 'float64'>(
     const steps = iterate(prepared)
     let step = steps.next()
     while (step.done !== true) step = steps.next(runSync(step.value))
-    return resultOf(prepared.handle, step.value, runSync(finalValue(prepared)))
+    return resultOf(prepared, step.value, stateOf(prepared), runSync(finalValue(prepared)))
   } finally {
     prepared.handle.dispose()
   }

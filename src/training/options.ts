@@ -18,8 +18,12 @@ import type { OptimizerOption, OptimizerSpec } from '../optimizers/registry.js'
 import { isMinimizer, resolveOptimizer } from '../optimizers/registry.js'
 import type { EpochRecord, StepRecord } from './history.js'
 import { isMaximized } from './metrics.js'
+import type { NativeRecord, RecordOptions } from './record.js'
+import { resolveRecord } from './record.js'
 import type { TrainingState } from './state.js'
 import { seedOfRun, toNativeState } from './state.js'
+import type { StepSizeOption } from './step-size.js'
+import { resolveStepSize } from './step-size.js'
 import type { HeadLosses, HeadMetrics, HeadTask, TrainingData } from './tasks.js'
 import { resolveTasks } from './tasks.js'
 
@@ -44,6 +48,8 @@ export type StepOptions<H extends string = never> = {
   readonly lossWeights?: { readonly [K in H]?: number }
   /** Default `adam()`. */
   readonly optimizer?: OptimizerOption
+  /** What becomes of the optimizer's update before it is made, such as `softmaxRadiusControl()`; default nothing. */
+  readonly stepSize?: StepSizeOption
   /** Adds ½·l2·‖θ‖² to the loss; default 0. */
   readonly l2?: number
   /** Seed of the order of the data and of dropout, 0 to 2^53 − 1; default 0. */
@@ -70,6 +76,8 @@ export type TrainOptions<H extends string = never> = StepOptions<H> & {
   /** Metrics of the validation data; default accuracy for classification, none for values. */
   readonly metrics?: HeadMetrics<H>
   readonly earlyStopping?: EarlyStoppingOptions
+  /** What to record besides, such as the curvature against the learning rate; default nothing. */
+  readonly record?: RecordOptions
   /** Called after each epoch; training goes on meanwhile. */
   readonly onEpoch?: (epoch: EpochRecord) => unknown
   /** Called after every n-th update; who is slow is told the newest only. */
@@ -82,7 +90,7 @@ export type TrainOptions<H extends string = never> = StepOptions<H> & {
   readonly resume?: TrainingState
 }
 
-const stepKeys = ['loss', 'lossWeights', 'optimizer', 'l2', 'seed', 'threads'] as const
+const stepKeys = ['loss', 'lossWeights', 'optimizer', 'stepSize', 'l2', 'seed', 'threads'] as const
 const trainKeys = [
   ...stepKeys,
   'batchSize',
@@ -91,6 +99,7 @@ const trainKeys = [
   'validation',
   'metrics',
   'earlyStopping',
+  'record',
   'onEpoch',
   'onStep',
   'signal',
@@ -104,6 +113,7 @@ const largestCount = 2 ** 31 - 1
 export type ResolvedStepOptions = {
   readonly tasks: readonly HeadTask[]
   readonly optimizer: OptimizerSpec
+  readonly stepSize: NativeTrainOptions['stepSize']
   readonly l2: number
   readonly threads: number
   readonly state: NativeTrainingState | null
@@ -118,6 +128,7 @@ export type ResolvedTrainOptions = ResolvedStepOptions & {
   readonly epochs: number
   readonly validation: unknown
   readonly earlyStopping: NativeTrainOptions['earlyStopping']
+  readonly record: NativeRecord
   readonly onEpoch: ((epoch: EpochRecord) => unknown) | undefined
   readonly onStep: { readonly every: number; readonly callback: (step: StepRecord) => unknown } | undefined
   readonly signal: AbortSignal | undefined
@@ -138,6 +149,7 @@ export function resolveStepOptions(model: AnyModel, options: Record<string, unkn
   return {
     tasks: resolveTasks(model, options.loss, options.metrics, options.lossWeights),
     optimizer,
+    stepSize: resolveStepSize(options.stepSize, optimizer, model.headNames),
     l2: options.l2 === undefined ? 0 : numberInRange(options.l2, 'l2', { min: 0 }),
     threads: threadsOption(options.threads, 'threads'),
     state,
@@ -170,6 +182,7 @@ export function resolveTrainOptions(model: AnyModel, options: unknown): Resolved
     validation,
     earlyStopping:
       earlyStopping === undefined ? null : resolveEarlyStopping(earlyStopping, shared.tasks, validation !== undefined),
+    record: resolveRecord(options.record),
     onEpoch: onEpoch === undefined ? undefined : callable(onEpoch, 'onEpoch'),
     onStep: onStep === undefined ? undefined : resolveOnStep(onStep),
     signal: signalOption(options.signal, 'signal'),

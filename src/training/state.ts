@@ -40,23 +40,26 @@ export type TrainingState = {
   }
 }
 
+type NativeOptimizerState = Pick<NativeTrainingState, 'optimizer' | 'numbers' | 'plain'>
+
 export function fromNativeState(state: NativeTrainingState, kind: string, dtype: DType): TrainingState {
-  const { updates, epoch, position, lossSum, weightSum } = state
+  const { updates, epoch, position, seed, lossSum, weightSum } = state
+  const optimizer = fromNativeOptimizerState(state, kind, dtype)
+  return { updates, epoch, position, seed, lossSum, weightSum, optimizer }
+}
+
+export function fromNativeOptimizerState(
+  state: NativeOptimizerState,
+  kind: string,
+  dtype: DType,
+): TrainingState['optimizer'] {
   const values: Record<string, FloatArray> = {}
   for (const [name, array] of Object.entries(state.optimizer)) {
     // The core may hand out doubles, which hold either dtype exactly.
     const same = dtypeOf(array) === dtype || isMinimizer(kind)
     values[name] = same ? array : convertedFloats(array, name, dtype, array.length)
   }
-  return {
-    updates,
-    epoch,
-    position,
-    seed: state.seed,
-    lossSum,
-    weightSum,
-    optimizer: isMinimizer(kind) ? { kind, values, numbers: state.numbers, arrays: state.plain } : { kind, values },
-  }
+  return isMinimizer(kind) ? { kind, values, numbers: state.numbers, arrays: state.plain } : { kind, values }
 }
 
 /** Second-order optimizers keep float64, whatever the model's dtype is. */
@@ -74,18 +77,6 @@ export function toNativeState(
 ): NativeTrainingState {
   checkKnownKeys(value, ['updates', 'epoch', 'position', 'seed', 'lossSum', 'weightSum', 'optimizer'], path)
   const count = (key: string): number => integerInRange(value[key], joinPath(path, key), { min: 0 })
-  const at = joinPath(path, 'optimizer')
-  const optimizer = record(value.optimizer, at)
-  oneOf(optimizer.kind, joinPath(at, 'kind'), [kind])
-  const arrays: Record<string, FloatArray> = {}
-  const stored = stateDtype(kind, dtype)
-  for (const [name, values] of Object.entries(record(optimizer.values, joinPath(at, 'values')))) {
-    const place = joinPath(joinPath(at, 'values'), name)
-    const source = convertedFloats(values, place, stored, size)
-    const copy = floatArray(stored, size)
-    copy.set(source)
-    arrays[name] = copy
-  }
   return {
     updates: count('updates'),
     epoch: count('epoch'),
@@ -93,8 +84,49 @@ export function toNativeState(
     seed: seed(value.seed, joinPath(path, 'seed')),
     lossSum: numberInRange(value.lossSum, joinPath(path, 'lossSum')),
     weightSum: numberInRange(value.weightSum, joinPath(path, 'weightSum'), { min: 0 }),
-    optimizer: arrays,
-    ...minimizerState(kind, optimizer, at),
+    ...toNativeOptimizerState(value.optimizer, joinPath(path, 'optimizer'), kind, dtype, size),
+  }
+}
+
+/** The part of a state that is the optimizer's. */
+export function toNativeOptimizerState(
+  value: unknown,
+  path: string,
+  kind: string,
+  dtype: DType,
+  size: number,
+): NativeOptimizerState {
+  const optimizer = record(value, path)
+  oneOf(optimizer.kind, joinPath(path, 'kind'), [kind])
+  const arrays: Record<string, FloatArray> = {}
+  const stored = stateDtype(kind, dtype)
+  for (const [name, values] of Object.entries(record(optimizer.values, joinPath(path, 'values')))) {
+    const place = joinPath(joinPath(path, 'values'), name)
+    const source = convertedFloats(values, place, stored, size)
+    const copy = floatArray(stored, size)
+    copy.set(source)
+    arrays[name] = copy
+  }
+  return { optimizer: arrays, ...minimizerState(kind, optimizer, path) }
+}
+
+/**
+ * Compares the names of a state with those that the optimizer has after taking it over: what it did not know, and the
+ * numbers that it had to make up. Arrays may be absent, where nothing has been learnt.
+ */
+export function checkNames(given: NativeOptimizerState, held: NativeOptimizerState, path: string): void {
+  for (const [key, part] of [
+    ['values', 'optimizer'],
+    ['numbers', 'numbers'],
+    ['arrays', 'plain'],
+  ] as const) {
+    const at = joinPath(path, key)
+    checkKnownKeys(given[part], Object.keys(held[part]), at, { noun: 'name', path: at })
+  }
+  for (const name of Object.keys(held.numbers)) {
+    if (!Object.hasOwn(given.numbers, name)) {
+      throw optionError(joinPath(joinPath(path, 'numbers'), name), 'a number', undefined)
+    }
   }
 }
 

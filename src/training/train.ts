@@ -76,6 +76,7 @@ function toNativeOptions(options: ResolvedTrainOptions, parts: Parts): NativeTra
     shuffle: options.shuffle,
     seed: options.seed,
     threads: options.threads,
+    stepSize: options.stepSize,
     l2: options.l2,
     stepEvery: options.onStep?.every ?? 0,
     validation: parts.validation,
@@ -83,11 +84,15 @@ function toNativeOptions(options: ResolvedTrainOptions, parts: Parts): NativeTra
     validationRows: parts.validationRows,
     earlyStopping: options.earlyStopping,
     state: options.state,
+    ...options.record,
   }
 }
 
 function outOfMemory(): KrylovError {
-  return new KrylovError('ERR_NATIVE', 'memory: expected enough for an update, received an allocation that failed')
+  return new KrylovError(
+    'ERR_NATIVE',
+    'memory: expected enough for an update or what is recorded, received an allocation that failed',
+  )
 }
 
 /** A run that its signal ended before the first step: the model is untouched, the state is that of the start. */
@@ -162,7 +167,7 @@ export function train<D extends DType, H extends string>(
           tell(resolved.onStep?.callback, toStepRecord(event))
           break
         case 'epoch': {
-          const record = toEpochRecord(event, resolved.tasks)
+          const record = toEpochRecord(event, resolved.tasks, kind)
           feed.epoch(record)
           tell(resolved.onEpoch, record)
           break

@@ -34,7 +34,7 @@ export type StepResult = {
   readonly accepted?: boolean
   /** Why the optimizer is done, where it is, such as `gradientTolerance`. */
   readonly converged?: string
-  /** What such an optimizer tells of the step, such as `damping` and `cgIterations`. */
+  /** What such an optimizer tells of the step, such as `damping` and `cgIterations`, or a step-size stage. */
   readonly numbers?: StepNumbers
   readonly words?: StepWords
 }
@@ -82,7 +82,8 @@ export class Trainer<H extends string = never> {
         learningRate,
         updates,
         finite,
-        ...(isMinimizer(this.#kind) ? { accepted: native.accepted, ...toStepNumbers(native.step) } : {}),
+        ...(isMinimizer(this.#kind) ? { accepted: native.accepted } : {}),
+        ...toStepNumbers(native.step),
         ...(native.converged === '' ? {} : { converged: native.converged }),
       }
     } finally {
@@ -126,7 +127,7 @@ export function createTrainer<D extends DType, H extends string>(
 ): Trainer<H> {
   const handle = handleOf(model)
   const network = model as unknown as AnyModel
-  const { tasks, optimizer, l2, threads, seed, state, totalSteps } = resolveTrainerOptions(network, options)
+  const { tasks, optimizer, stepSize, l2, threads, seed, state, totalSteps } = resolveTrainerOptions(network, options)
   const trainer = handle.trainer({
     tasks: toNativeTasks(tasks),
     optimizer: toNativeOptimizer(optimizer, totalSteps),
@@ -136,6 +137,7 @@ export function createTrainer<D extends DType, H extends string>(
     shuffle: false,
     seed,
     threads,
+    stepSize,
     l2,
     stepEvery: 0,
     validation: null,

@@ -5,6 +5,7 @@ import type {
   NativeLayer,
   NativeNetworkSpec,
   NativeOptimizer,
+  NativeStabilityOptions,
   NativeTrainOptions,
 } from '../../src/internal/native.js'
 
@@ -126,6 +127,7 @@ export function trainOptions(): NativeTrainOptions {
     optimizer: adam(),
     batchSize: 3,
     curvatureBatchSize: 0,
+    stepSize: null,
     epochs: 2,
     shuffle: true,
     seed: 1,
@@ -138,6 +140,10 @@ export function trainOptions(): NativeTrainOptions {
     earlyStopping: { head: 0, metric: 0, maximize: true, patience: 3, minDelta: 0, restoreBest: true },
     state: null,
   }
+}
+
+export function stabilityOptions(): NativeStabilityOptions {
+  return { every: 1, samples: 4, curvature: 'ggn', tolerance: 1e-3, iterations: 3, probes: 2 }
 }
 
 /** A block that contains itself. */

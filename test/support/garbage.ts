@@ -30,6 +30,8 @@ export const solverOptions = {
   recomputeEvery: 0,
   storeGrowth: 0,
   storeFirst: 5,
+  collectHistory: 0,
+  collectChoice: 'spread' as const,
 }
 /** A computation that waits for a product. */
 export function asking(): NativeComputation<unknown> {
@@ -38,7 +40,7 @@ export function asking(): NativeComputation<unknown> {
   return computation
 }
 
-const minimization = (): NativeMinimization =>
+export const minimization = (): NativeMinimization =>
   new native.Minimization(lbfgs(), Float64Array.of(1, 2), functionSources())
 
 /** Handles, some disposed, made anew for each use. */

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "krylov/minimizer.h"
@@ -27,6 +28,15 @@ struct FunctionSources {
 
 enum class UpdateOutcome : std::uint8_t { kUpdated, kConverged, kStopped, kNotFinite };
 
+// Everything the iterations depend on besides x and the function.
+struct MinimizationState {
+  MinimizerState optimizer;
+  std::int64_t evaluations = 0;
+  std::optional<double> value;  // f at x, where it is known
+  // The optimizer has f and its gradient at x. It does not save them: the function computes them again, uncounted.
+  bool gradient_known = false;
+};
+
 template <Scalar T>
 class Minimization {
  public:
@@ -38,6 +48,10 @@ class Minimization {
   // One at a time; the object outlives what it returns.
   virtual Procedure<void> update(Session& session) = 0;
   virtual Procedure<void> evaluate(Session& session) = 0;  // f at x, asked for only where it is not known
+
+  virtual MinimizationState save() const = 0;
+  // Before the first update, x being the state's.
+  virtual Status restore(const MinimizationState& state) = 0;
 
   virtual std::span<const T> x() const noexcept = 0;
   virtual int threads() const noexcept = 0;

@@ -53,6 +53,9 @@ class Minimizer {
   // Checks everything before it changes anything.
   virtual Status restore(const MinimizerState& state) = 0;
   virtual std::int64_t updates() const noexcept = 0;
+  // True where the next update at x would do without asking for f and its gradient there, or for the equations: it has
+  // those of an earlier update, or had them when its state was saved.
+  virtual bool knows(const Objective<T>&, const T*) const noexcept { return false; }
 };
 
 // True for a kind of this family.

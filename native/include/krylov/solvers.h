@@ -37,6 +37,12 @@ struct SolveIteration {
   double curvature = 0;        // p'Bp of that step; MINRES: r'Br / r'r of the residual before it
 };
 
+// A direction of conjugate gradients and the product with it: y = (B + shift I) s, s'y > 0.
+template <Scalar T>
+struct CollectedPair {
+  AlignedBuffer<T> s, y;
+};
+
 // co_awaited by a solver at each iterate, the start included, where somebody listens.
 template <Scalar T>
 using SolveObserver = std::function<Procedure<void>(const SolveIteration& iteration, const T* solution)>;
@@ -47,7 +53,7 @@ struct SolveResult {
   SolveReason reason = SolveReason::kMaxIterations;
   std::int64_t iterations = 0;  // steps that x took
   std::int64_t products = 0;   // with B (and, for least squares, with its transpose)
-  double residual_norm = 0;    // of the recurrence
+  double residual_norm = 0;    // of the recurrence; NaN where the solver ended before it was known of the solution
   double quadratic = 0;        // CG: x'Bx / 2 - b'x at the solution; Steihaug: the model g'p + p'Bp / 2
   // kNegativeCurvature: p and p'Bp; for MINRES the residual and its Rayleigh quotient.
   AlignedBuffer<T> direction;
@@ -55,6 +61,7 @@ struct SolveResult {
   // Iterates asked for, and the iteration of each; the last iterate is always the last of them.
   std::vector<AlignedBuffer<T>> stored;
   std::vector<std::int64_t> stored_at;
+  std::vector<CollectedPair<T>> pairs;  // those asked for, oldest first
 };
 
 struct ConjugateGradientOptions {
@@ -75,6 +82,10 @@ struct ConjugateGradientOptions {
   // Iterates kept: ceil(first * growth^j), each at least one later than the one before; growth 0: none.
   double store_growth = 0;
   std::int64_t store_first = 5;
+  // Pairs (p, (B + shift I) p) kept of the steps where p'(B + shift I) p > 0, for an L-BFGS preconditioner of a similar
+  // system (Morales & Nocedal 2000): at most so many, spread over all steps or the last of them; 0: none.
+  std::int64_t collect_history = 0;
+  bool collect_spread = true;
 };
 
 // `preconditioner` applies M^-1 (none: identity). x0 may be null for zero.
@@ -122,7 +133,7 @@ struct LanczosOptions {
 template <Scalar T>
 struct LanczosResult {
   std::vector<double> alpha, beta;  // beta: one fewer
-  double last_beta = 0;             // 0: an invariant subspace
+  double last_beta = 0;             // 0: an invariant subspace; NaN where there was no step
   AlignedBuffer<T> basis;           // [alpha.size(), size], rows
   SolveReason reason = SolveReason::kMaxIterations;
   std::int64_t products = 0;

@@ -75,7 +75,7 @@ struct QuadratureResult {
 template <Scalar T>
 Procedure<QuadratureResult> lanczos_quadrature(Session& session, OperatorPort<T> b, QuadratureOptions options,
                                                Probes<T> probes);
-// out[i] = mean over the probes of sum_j w_j N(grid[i]; node_j, variance).
+// out[i] = mean over the probes of sum_j w_j N(grid[i]; node_j, variance); NaN without probes.
 void spectral_density(std::span<const Quadrature> probes, double variance, std::span<const double> grid,
                       std::span<double> out) noexcept;
 
@@ -99,7 +99,7 @@ template <Scalar T>
 struct HutchinsonResult {
   std::vector<double> traces;   // z'Bz a probe
   std::vector<double> squares;  // |Bz|^2 a probe; the mean estimates the squared Frobenius norm
-  AlignedBuffer<T> diagonal;    // kDiagonal: mean of z * Bz, zeros where there was no probe
+  AlignedBuffer<T> diagonal;    // kDiagonal: mean of z * Bz, NaN where there was no probe
   double diagonal_error = std::numeric_limits<double>::quiet_NaN();  // standard error of its 2-norm distance
   SpectrumReason reason = SpectrumReason::kMaxProducts;
   std::int64_t products = 0;
@@ -132,7 +132,7 @@ struct SpectralNormOptions {
 template <Scalar T>
 struct SpectralNormResult {
   double norm = std::numeric_limits<double>::quiet_NaN();
-  AlignedBuffer<T> left, right;  // unit singular vectors: A right = norm left
+  AlignedBuffer<T> left, right;  // unit singular vectors: A right = norm left; NaN where the norm is
   SpectrumReason reason = SpectrumReason::kMaxProducts;
   std::int64_t iterations = 0;
 };

@@ -15,6 +15,7 @@ struct RadiusRows {
   const T* outputs = nullptr; std::int64_t ld_outputs = 0;  // logits; only the exact binary radius reads them
   const T* slopes = nullptr; std::int64_t ld_slopes = 0;    // J u, u = p / |p|
   std::int64_t rows = 0, columns = 0;                       // one column: a sigmoid's logit
+  bool sigmoids = false;                                    // every column is a sigmoid's logit: the worst one counts
 };
 
 struct RadiusOptions {
@@ -22,7 +23,7 @@ struct RadiusOptions {
   double target = 1;         // largest normalised step that is left alone
   double temperature = 1;    // logits are divided by it before the softmax
   double quantile = 1;       // of the spreads over the batch; 1: the largest
-  bool exact_binary = false; // with one or two columns: the smallest exact radius instead of the bound
+  bool exact_binary = false; // with two columns or sigmoids: the smallest exact radius instead of the bound
 };
 
 struct StepRadius {
@@ -36,14 +37,17 @@ struct StepRadius {
 template <Scalar T>
 double step_length(const T* update, std::int64_t n) noexcept;
 
-// spreads[r] = (max - min of the slopes of row r) / temperature; |slope| with one column.
+// spreads[r] = (max - min of the slopes of row r) / temperature; the largest |slope| of sigmoids.
 template <Scalar T>
 void slope_spreads(const RadiusRows<T>& rows, double temperature, std::int64_t first, std::int64_t count,
                    double* spreads) noexcept;
-// radii[r] = sqrt(gap^2 + pi^2) / spread, the exact radius of row r under linearised logits: one or two columns.
+// radii[r] = sqrt(gap^2 + pi^2) / spread, the exact radius of row r under linearised logits: two columns, or sigmoids.
 template <Scalar T>
 void binary_radii(const RadiusRows<T>& rows, double temperature, std::int64_t first, std::int64_t count,
                   double* radii) noexcept;
+
+// What the rows' values say of the step: spreads, or radii where `exact`. Reorders them where a quantile is asked for.
+StepRadius radius_of(double* values, std::int64_t rows, bool exact, const RadiusOptions& options) noexcept;
 
 // All in one, by the leader of `team` on at most `threads` threads. `values` [rows] is scratch; it holds the spreads
 // afterwards, or the radii with exact_binary, reordered where a quantile was asked for.

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -11,9 +13,12 @@
 #include "krylov/dataset.h"
 #include "krylov/metrics.h"
 #include "krylov/model.h"
+#include "krylov/objective.h"
 #include "krylov/optimizer.h"
 #include "krylov/spec.h"
+#include "krylov/spectra.h"
 #include "krylov/status.h"
+#include "krylov/step_control.h"
 #include "krylov/threads.h"
 
 namespace krylov {
@@ -51,6 +56,18 @@ struct StepNumbers {
   std::vector<std::pair<const char*, std::string>> words;
 };
 
+// Curvature of the training loss, l2 included, on a sample of the training rows; see StabilityOptions.
+struct StabilityRecord {
+  double largest_eigenvalue = std::numeric_limits<double>::quiet_NaN();
+  double residual = std::numeric_limits<double>::quiet_NaN();  // |Bx - theta x|
+  double trace = std::numeric_limits<double>::quiet_NaN();
+  double trace_error = std::numeric_limits<double>::quiet_NaN();  // standard error
+  SpectrumReason reason = SpectrumReason::kMaxProducts;           // of the eigenvalue, unless a product was not finite
+  std::int64_t samples = 0, iterations = 0, probes = 0;           // products: iterations and probes
+  std::uint64_t seed = 0;                                         // of the random vectors
+  double seconds = 0;
+};
+
 struct EpochRecord {
   std::int64_t epoch = 0;  // 1, 2, ...
   std::int64_t updates = 0, samples = 0;
@@ -58,6 +75,7 @@ struct EpochRecord {
   bool validated = false, best = false;
   Evaluation validation;
   StepNumbers step;  // of the epoch's last update
+  std::optional<StabilityRecord> stability;
 };
 struct StepRecord {
   std::int64_t epoch = 0, updates = 0, position = 0, samples = 0;
@@ -90,6 +108,22 @@ struct EarlyStopping {
   bool restore_best = true;
 };
 
+// What is measured of the curvature after every `every`-th epoch.
+struct StabilityOptions {
+  std::int64_t every = 1;
+  std::int64_t samples = 1000;  // rows at most, drawn once by the seed
+  Curvature curvature = Curvature::kGaussNewton;
+  double tolerance = 1e-3;        // of the eigenvalue, see EigenpairsOptions
+  std::int64_t iterations = 100;  // products for the eigenvalue at most
+  std::int64_t probes = 20;       // products for the trace
+};
+
+// Steps kept within the radius of convergence of the losses on logits; see step_control.h.
+struct StepSizeSpec {
+  RadiusOptions radius;  // step_length is the step's own
+  std::string head;      // empty: every head with a loss on logits
+};
+
 inline constexpr std::int64_t kDefaultCurvatureRows = 5000;
 
 struct TrainingOptions {
@@ -99,6 +133,7 @@ struct TrainingOptions {
   // Minimizers: rows that curvature is taken from, chunks of the data in rotation; 0: the batch's own rows, or chunks of
   // at most kDefaultCurvatureRows where the batch has more.
   std::int64_t curvature_batch_size = 0;
+  std::optional<StepSizeSpec> step_size;  // update rules only
   bool shuffle = true;
   std::uint64_t seed = 0;
   int threads = 0;  // 0: as many as pay off
@@ -111,6 +146,7 @@ struct TrainingOptions {
   EarlyStopping early_stopping;
   bool has_state = false;
   TrainingState state;
+  std::optional<StabilityOptions> stability;  // of runs
 };
 
 // A run of epochs. Created by the factory, submitted to ComputeThread; the
@@ -133,7 +169,7 @@ struct StepResult {
   bool finite = true;
   std::vector<double> head_losses;
   std::vector<double> sample_losses;  // weighted, summed over heads with the heads' weights
-  // Of a minimizer: whether the step was taken, why it is done (or nothing), its numbers.
+  // Of a minimizer: whether the step was taken, why it is done (or nothing); its numbers, or a stage's.
   bool accepted = true;
   std::string converged;
   StepNumbers step;

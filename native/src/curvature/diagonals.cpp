@@ -131,6 +131,7 @@ bool has_normalisation(const Network<T>& network) noexcept {
 template <Scalar T>
 Status curvature_diagonal(NetworkPoint<T>& point, Team& team, DiagonalKind kind, const Draws& draws, T* out) {
   if (kind == DiagonalKind::kEmpiricalFisher) {
+    point.reserve(Curvature::kEmpiricalFisher);
     AlignedBuffer<T> unused(static_cast<std::size_t>(point.network()->arena_size()));
     point.gradient(team, unused.data(), out);
     return Status::success();

@@ -20,6 +20,14 @@ constexpr double kPi = 3.14159265358979323846;
 // Elements below which a second thread does not pay.
 constexpr std::int64_t kWorthSharing = 1 << 15;
 
+template <Scalar T>
+bool are_sigmoids(const RadiusRows<T>& rows) noexcept { return rows.sigmoids || rows.columns == 1; }
+
+double exact_radius(double gap, double slope, double temperature) noexcept {
+  const double scaled = gap / temperature;
+  return std::sqrt(scaled * scaled + kPi * kPi) / (std::abs(slope) / temperature);
+}
+
 }  // namespace
 
 template <Scalar T>
@@ -32,8 +40,13 @@ void slope_spreads(const RadiusRows<T>& rows, double temperature, std::int64_t f
                    double* spreads) noexcept {
   for (std::int64_t r = first; r < first + count; ++r) {
     const T* const a = rows.slopes + r * rows.ld_slopes;
-    if (rows.columns == 1) {
-      spreads[r] = std::abs(static_cast<double>(a[0])) / temperature;
+    if (are_sigmoids(rows)) {
+      double most = 0;
+      for (std::int64_t k = 0; k < rows.columns && !std::isnan(most); ++k) {
+        const double slope = std::abs(static_cast<double>(a[k]));
+        if (!(slope <= most)) most = slope;
+      }
+      spreads[r] = most / temperature;
       continue;
     }
     T least = a[0], most = a[0];
@@ -54,18 +67,57 @@ void binary_radii(const RadiusRows<T>& rows, double temperature, std::int64_t fi
   for (std::int64_t r = first; r < first + count; ++r) {
     const T* const z = rows.outputs + r * rows.ld_outputs;
     const T* const a = rows.slopes + r * rows.ld_slopes;
-    const bool pair = rows.columns == 2;
-    const double gap = (static_cast<double>(z[0]) - (pair ? static_cast<double>(z[1]) : 0)) / temperature;
-    const double spread = std::abs(static_cast<double>(a[0]) - (pair ? static_cast<double>(a[1]) : 0)) / temperature;
-    radii[r] = std::sqrt(gap * gap + kPi * kPi) / spread;
+    if (are_sigmoids(rows)) {
+      double least = std::numeric_limits<double>::infinity();
+      for (std::int64_t k = 0; k < rows.columns && !std::isnan(least); ++k) {
+        const double radius = exact_radius(static_cast<double>(z[k]), static_cast<double>(a[k]), temperature);
+        if (!(radius >= least)) least = radius;
+      }
+      radii[r] = least;
+    } else {
+      radii[r] = exact_radius(static_cast<double>(z[0]) - static_cast<double>(z[1]),
+                              static_cast<double>(a[0]) - static_cast<double>(a[1]), temperature);
+    }
   }
+}
+
+StepRadius radius_of(double* values, std::int64_t rows, bool exact, const RadiusOptions& options) noexcept {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  StepRadius result;
+  if (rows == 0) {
+    result.radius = kInfinity;
+    return result;
+  }
+  // The row that decides: as far from the most demanding one as the quantile says. A NaN demands most.
+  const auto rank =
+      static_cast<std::int64_t>(std::floor((1 - options.quantile) * static_cast<double>(rows) + 1e-9));
+  const auto sooner = [exact](double a, double b) noexcept {
+    if (std::isnan(a) || std::isnan(b)) return std::isnan(a) && !std::isnan(b);
+    return exact ? a < b : a > b;
+  };
+  const std::int64_t at = std::clamp<std::int64_t>(rank, 0, rows - 1);
+  if (at == 0) {
+    result.spread = *std::min_element(values, values + rows, sooner);
+  } else {
+    std::nth_element(values, values + at, values + rows, sooner);
+    result.spread = values[at];
+  }
+  if (exact) {
+    result.radius = result.spread;
+    result.spread = result.radius == kInfinity ? 0 : kPi / result.radius;
+  } else {
+    result.radius = result.spread == 0 ? kInfinity : kPi / result.spread;
+  }
+  result.normalised_step = result.radius == kInfinity ? 0 : options.step_length / result.radius;
+  result.scale = result.normalised_step > options.target ? options.target / result.normalised_step : 1;
+  if (std::isnan(result.normalised_step)) result.scale = result.normalised_step;
+  return result;
 }
 
 template <Scalar T>
 StepRadius softmax_radius(Team& team, int threads, const RadiusRows<T>& rows, const RadiusOptions& options,
                           double* values) noexcept {
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  const bool exact = options.exact_binary && rows.columns <= 2;
+  const bool exact = options.exact_binary && (are_sigmoids(rows) || rows.columns == 2);
   struct Work {
     const RadiusRows<T>& rows;
     double temperature;
@@ -87,35 +139,7 @@ StepRadius softmax_radius(Team& team, int threads, const RadiusRows<T>& rows, co
   } else {
     team.run(threads, body, &work);
   }
-  StepRadius result;
-  if (rows.rows == 0) {
-    result.radius = kInfinity;
-    return result;
-  }
-  // The row that decides: as far from the most demanding one as the quantile says. A NaN demands most.
-  const auto rank =
-      static_cast<std::int64_t>(std::floor((1 - options.quantile) * static_cast<double>(rows.rows) + 1e-9));
-  const auto sooner = [exact](double a, double b) noexcept {
-    if (std::isnan(a) || std::isnan(b)) return std::isnan(a) && !std::isnan(b);
-    return exact ? a < b : a > b;
-  };
-  const std::int64_t at = std::clamp<std::int64_t>(rank, 0, rows.rows - 1);
-  if (at == 0) {
-    result.spread = *std::min_element(values, values + rows.rows, sooner);
-  } else {
-    std::nth_element(values, values + at, values + rows.rows, sooner);
-    result.spread = values[at];
-  }
-  if (exact) {
-    result.radius = result.spread;
-    result.spread = result.radius == kInfinity ? 0 : kPi / result.radius;
-  } else {
-    result.radius = result.spread == 0 ? kInfinity : kPi / result.spread;
-  }
-  result.normalised_step = result.radius == kInfinity ? 0 : options.step_length / result.radius;
-  result.scale = result.normalised_step > options.target ? options.target / result.normalised_step : 1;
-  if (std::isnan(result.normalised_step)) result.scale = result.normalised_step;
-  return result;
+  return radius_of(values, rows.rows, exact, options);
 }
 
 #define KRYLOV_INSTANTIATE(T)                                                                                 \

@@ -14,9 +14,9 @@
 //   seed           0               of the signs
 #include <cmath>
 
+#include "optimizers/hutchinson_diagonal.h"
 #include "optimizers/minimizers.h"
 #include "optimizers/newton_support.h"
-#include "solvers/random_vectors.h"
 
 namespace krylov {
 namespace {
@@ -74,16 +74,10 @@ Procedure<MinimizerReport> AdaHessian<T>::update(Session& session, Objective<T>&
   AlignedBuffer<T> fresh;
   double curvature = 0;
   if (diagonal_.empty() || updates_ % every == 0) {
-    const OperatorPort<T> h = co_await objective.curvature(session, x, Samples::kCurvature, Curvature::kHessian);
-    if (session.stopped()) co_return report;
-    Probes<T> probes;
-    probes.seed = static_cast<std::uint64_t>(schedule_value(seed_, 0));
-    AlignedBuffer<T> z = vectors.make();
     fresh = vectors.make();
-    RandomVectors<T>(session, h, probes).write(updates_, z.data());
-    co_await h.apply(session, z.data(), fresh.data());
+    const auto seed = static_cast<std::uint64_t>(schedule_value(seed_, 0));
+    co_await hutchinson_diagonal(session, objective, x, seed, updates_, fresh.data());
     if (session.stopped()) co_return report;
-    vectors.multiply(z.data(), fresh.data(), fresh.data());
     if (!vectors.all_finite(fresh.data())) {
       report.loss = NAN;
       co_return report;

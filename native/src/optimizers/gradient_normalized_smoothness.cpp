@@ -6,10 +6,11 @@
 //   lambda = |g| / (gamma + tolerance);  (H + lambda) h = -g;  f', g' at x + h
 //   f - f' >= |g'|^2 / (8 lambda): x += h, gamma = max(2 gamma, gamma.minimum), done; else gamma /= 2
 // Differences from the program: a matrix that is not positive definite is a failed try; after maxTries failures x stays
-// (gamma then is at least gamma.minimum); the left side of the test gains 45 epsilon |f| (1e-14 |f| in float64), as
-// f - f' is lost in rounding near a minimiser.
+// (gamma then is at least gamma.minimum); where f - f' may be lost in rounding, within 45 epsilon |f| of what the test
+// asks (1e-14 |f| in float64), the slopes stand for it, -h'(g + g') / 2, and |g'| < |g| is asked besides: a step that
+// overshoots would pass for ever, and at the limits of rounding no step passes.
 // The linear system: Cholesky of the dense matrix, or conjugate gradients to
-// |r| <= cg.tolerance min(1, |g|) |g| (the library's choice, not the paper's).
+// |r| <= cg.tolerance min(1, |g|) |g| (the library's choice, not the paper's), one Krylov space for all tries.
 //
 // Options: name, default, range. Numbers may be schedules over updates.
 //   gamma.initial       1        > 0
@@ -24,11 +25,13 @@
 //                                        update has the same samples
 //   curvature           ggn              hessian | ggn | fisher | empiricalFisher
 #include <limits>
+#include <optional>
 
 #include "krylov/solvers.h"
 #include "optimizers/minimizers.h"
-#include "optimizers/newton_support.h"
+#include "optimizers/newton_minimizer.h"
 #include "solvers/dense.h"
+#include "solvers/shifted_systems.h"
 
 namespace krylov {
 namespace {
@@ -39,41 +42,30 @@ constexpr std::int64_t kDenseDimension = 256;
 constexpr double kSlack = 45;  // epsilons of |f|
 
 template <Scalar T>
-class GradientNormalizedSmoothness final : public Minimizer<T> {
+class GradientNormalizedSmoothness final : public NewtonMinimizer<T> {
+  using NewtonMinimizer<T>::size_, NewtonMinimizer<T>::updates_, NewtonMinimizer<T>::curvature_,
+      NewtonMinimizer<T>::carried_, NewtonMinimizer<T>::known_;
+
  public:
   GradientNormalizedSmoothness(RuleOptions& o, const Objective<T>& objective)
-      : size_(objective.size()), initial_(o.number("gamma.initial")), minimum_(o.number("gamma.minimum")),
-        tolerance_(o.number("tolerance")), max_tries_(o.number("maxTries")), cg_tolerance_(o.number("cg.tolerance")),
+      : NewtonMinimizer<T>(objective.size(), curvature_option(o, kCurvatures), "gamma", 1),
+        initial_(o.number("gamma.initial")), minimum_(o.number("gamma.minimum")), tolerance_(o.number("tolerance")),
+        max_tries_(o.number("maxTries")), cg_tolerance_(o.number("cg.tolerance")),
         max_iterations_(o.number("cg.maxIterations")), gradient_tolerance_(o.number("gradientTolerance")),
-        adapt_(o.flag("gamma.adapt")), curvature_(curvature_option(o, kCurvatures)) {
+        adapt_(o.flag("gamma.adapt")) {
     const int solver = o.word("solver", kSolvers);
     dense_ = solver == 1 || (solver == 0 && objective.dimension() <= kDenseDimension);
   }
 
-  std::uint32_t needs() const noexcept override { return need_of(curvature_); }
-  std::int64_t updates() const noexcept override { return updates_; }
   Procedure<MinimizerReport> update(Session& session, Objective<T>& objective, T* x) override;
-
-  MinimizerState save() const override {
-    MinimizerState state;
-    state.updates = updates_;
-    if (updates_ > 0) state.numbers.emplace_back("gamma", gamma_);
-    return state;
-  }
-  Status restore(const MinimizerState& state) override {
-    if (Status s = check_positive(state, "gamma"); !s.ok()) return s;
-    updates_ = state.updates;
-    gamma_ = state.number("gamma", 1);
-    known_.forget();
-    return Status::success();
-  }
 
  private:
   // (H + lambda) h = -g for one lambda after the other.
   struct System {
     OperatorPort<T> h;
-    std::vector<double> matrix, factor, right;  // dense, in plain order
     AlignedBuffer<T> rhs;                       // -g
+    std::vector<double> matrix, factor, right;  // dense, in plain order
+    std::optional<ShiftedSystems<T>> shifted;   // otherwise
     std::int64_t products = 0, iterations = 0;
     const char* reason = "";
     bool finite = true;                         // the products
@@ -82,12 +74,8 @@ class GradientNormalizedSmoothness final : public Minimizer<T> {
   Procedure<bool> solve(Session& session, Objective<T>& objective, System& system, double gradient_norm, double lambda,
                         T* h) const;
 
-  std::int64_t size_, updates_ = 0;
   ScheduleSpec initial_, minimum_, tolerance_, max_tries_, cg_tolerance_, max_iterations_, gradient_tolerance_;
   bool adapt_, dense_;
-  Curvature curvature_;
-  double gamma_ = 1;
-  KnownGradient<T> known_;
 };
 
 // The dense matrix, a product a column; its symmetric part, since rounding leaves none of the two triangles exact.
@@ -131,18 +119,14 @@ Procedure<bool> GradientNormalizedSmoothness<T>::solve(Session& session, Objecti
     objective.from_plain(system.right, h);
     co_return true;
   }
-  ConjugateGradientOptions options;
-  options.tolerance = schedule_value(cg_tolerance_, updates_) * std::fmin(1, gradient_norm);
-  options.max_iterations = std::max<std::int64_t>(1, count_at(max_iterations_, updates_));
-  options.shift = lambda;
-  const SolveResult<T> solved = co_await conjugate_gradient<T>(session, system.h, system.rhs.data(), nullptr,
-                                                               OperatorPort<T>(), options, SolveObserver<T>());
-  system.products += solved.products;
+  const double tolerance = schedule_value(cg_tolerance_, updates_) * std::fmin(1, gradient_norm);
+  const std::int64_t most = std::max<std::int64_t>(1, count_at(max_iterations_, updates_));
+  const auto solved = co_await system.shifted->solve(session, lambda, tolerance, most, h);
+  system.products = system.shifted->products();
   system.iterations += solved.iterations;
   system.reason = name_of(solved.reason);
   system.finite = solved.reason != SolveReason::kNotFinite;
-  Vectors<T>(session, size_).copy(solved.solution.data(), h);
-  co_return solved.reason != SolveReason::kNegativeCurvature && solved.reason != SolveReason::kNotFinite;
+  co_return solved.reason != SolveReason::kNegativeCurvature && system.finite;
 }
 
 template <Scalar T>
@@ -156,7 +140,7 @@ Procedure<MinimizerReport> GradientNormalizedSmoothness<T>::update(Session& sess
   if (session.stopped() || !all_finite(vectors, f, g.data())) co_return report;
   known_.keep(x, f, g.data(), size_);
   const double gradient_norm = vectors.norm(g.data());
-  double gamma = adapt_ && updates_ > 0 ? gamma_ : schedule_value(initial_, updates_);
+  double gamma = adapt_ && updates_ > 0 ? carried_ : schedule_value(initial_, updates_);
   if (gradient_norm < schedule_value(gradient_tolerance_, updates_) || gradient_norm == 0) {
     report.converged = "gradientTolerance";
     report.numbers = {{"gradientNorm", gradient_norm}, {"gamma", gamma}};
@@ -168,7 +152,11 @@ Procedure<MinimizerReport> GradientNormalizedSmoothness<T>::update(Session& sess
   if (session.stopped()) co_return report;
   system.rhs = vectors.make();
   vectors.combine(-1, g.data(), 0, g.data(), system.rhs.data());
-  if (dense_) co_await form(session, objective, system);
+  if (dense_) {
+    co_await form(session, objective, system);
+  } else {
+    system.shifted.emplace(session, system.h, system.rhs.data());
+  }
   if (session.stopped()) co_return report;
 
   const double slack = kSlack * static_cast<double>(std::numeric_limits<T>::epsilon()) * std::fabs(f);
@@ -185,7 +173,12 @@ Procedure<MinimizerReport> GradientNormalizedSmoothness<T>::update(Session& sess
       there = co_await objective.gradient(session, point.data(), Samples::kGradient, next.data(), nullptr);
       if (session.stopped()) co_return report;
       next_norm = vectors.norm(next.data());
-      const bool falls = f - there + slack >= next_norm * next_norm / (8 * lambda);
+      const double least = next_norm * next_norm / (8 * lambda);
+      bool falls = f - there >= least;
+      if (!falls && f - there + slack >= least && next_norm < gradient_norm) {
+        const double slopes = vectors.dot(g.data(), h.data()) + vectors.dot(next.data(), h.data());
+        falls = -slopes / 2 >= least;
+      }
       report.accepted = adapt_ ? falls : std::isfinite(there) && std::isfinite(next_norm);
     }
     if (adapt_ && !report.accepted) gamma /= 2;
@@ -219,7 +212,7 @@ Procedure<MinimizerReport> GradientNormalizedSmoothness<T>::update(Session& sess
     report.numbers.emplace_back("cgIterations", static_cast<double>(system.iterations));
     report.words = {{"cgReason", system.reason}};
   }
-  gamma_ = gamma;
+  carried_ = gamma;
   ++updates_;
   co_return report;
 }

@@ -4,7 +4,7 @@
 // and order of operations of Martens' program. One update, with B the curvature
 // on S, the curvature's samples, and f, g on the gradient's:
 //   1. f, g = grad f, mean of squared per-sample gradients s (data term alone)
-//   2. M = (s + lambda + l2)^exponent by elements
+//   2. M = (s + lambda + l2)^exponent by elements, or another preconditioner
 //   3. CG on (B + lambda) d = -g, preconditioned by M, from decay * (the last iterate of the update before);
 //      iterates d_1, ..., d_J kept at growing intervals
 //   4. backtracking: from j = J, while f(x + d_{j-1}) <= f(x + d_j): j - 1; p = d_j
@@ -31,7 +31,7 @@
 //   cg.progressTolerance       5e-4     >= 0    0: no progress test
 //   cg.tolerance               0        >= 0    also stops at |r| <= this |g|
 //   warmStartDecay             0.95     [0, 1]
-//   preconditioner.*                            see diagonal_preconditioner.h; martens is step 2
+//   preconditioner.*                            see preconditioner.h; martens is step 2
 //   backtracking               true             step 4; false: the last iterate
 //   backtrackingSamples        gradient         gradient | curvature | selection: where step 4 takes f
 //   storeGrowth                1.3      > 1     iterates kept: ceil(5 storeGrowth^j) and the last
@@ -45,10 +45,8 @@
 #include <limits>
 #include <optional>
 
-#include "krylov/solvers.h"
-#include "optimizers/diagonal_preconditioner.h"
 #include "optimizers/minimizers.h"
-#include "optimizers/newton_support.h"
+#include "optimizers/preconditioner.h"
 
 namespace krylov {
 namespace {
@@ -60,8 +58,8 @@ constexpr Samples kSamplesOf[] = {Samples::kGradient, Samples::kCurvature, Sampl
 template <Scalar T>
 class HessianFree final : public Minimizer<T> {
  public:
-  HessianFree(RuleOptions& o, std::int64_t size)
-      : size_(size), initial_(o.number("damping.initial")), drop_(o.number("damping.drop")),
+  HessianFree(RuleOptions& o, const Objective<T>& objective)
+      : size_(objective.size()), initial_(o.number("damping.initial")), drop_(o.number("damping.drop")),
         boost_(o.number("damping.boost")), lower_(o.number("damping.lower")), upper_(o.number("damping.upper")),
         minimum_(o.number("damping.minimum")), max_iterations_(o.number("cg.maxIterations")),
         min_iterations_(o.number("cg.minIterations")), progress_(o.number("cg.progressTolerance")),
@@ -71,7 +69,7 @@ class HessianFree final : public Minimizer<T> {
         learning_rate_(o.number("learningRate")),
         gradient_tolerance_(o.number("gradientTolerance")), adapt_(o.flag("damping.adapt")),
         backtracking_(o.flag("backtracking")), line_search_(o.flag("lineSearch.enabled")),
-        preconditioner_(o), backtracking_samples_(kSamplesOf[o.word("backtrackingSamples", kSamples)]),
+        preconditioner_(o, objective), backtracking_samples_(kSamplesOf[o.word("backtrackingSamples", kSamples)]),
         curvature_(curvature_option(o, kCurvatures)) {}
 
   std::uint32_t needs() const noexcept override { return need_of(curvature_) | preconditioner_.needs(); }
@@ -83,12 +81,14 @@ class HessianFree final : public Minimizer<T> {
     state.updates = updates_;
     if (updates_ > 0) state.numbers.emplace_back("damping", lambda_);
     save_vector(state, "warmStart", warm_start_);
+    preconditioner_.save(state);
     return state;
   }
   Status restore(const MinimizerState& state) override {
     if (Status s = check_positive(state, "damping"); !s.ok()) return s;
     if (Status s = check_vector(state, "warmStart", size_); !s.ok()) return s;
     AlignedBuffer<T> warm_start = restore_vector<T>(state, "warmStart");
+    if (Status s = preconditioner_.restore(state); !s.ok()) return s;
     updates_ = state.updates;
     lambda_ = state.number("damping", 0);
     warm_start_ = std::move(warm_start);
@@ -108,7 +108,7 @@ class HessianFree final : public Minimizer<T> {
   ScheduleSpec initial_, drop_, boost_, lower_, upper_, minimum_, max_iterations_, min_iterations_, progress_;
   ScheduleSpec tolerance_, decay_, growth_, armijo_, shrink_, max_tries_, learning_rate_, gradient_tolerance_;
   bool adapt_, backtracking_, line_search_;
-  DiagonalPreconditioner preconditioner_;
+  Preconditioner<T> preconditioner_;
   Samples backtracking_samples_;
   Curvature curvature_;
   double lambda_ = 0;
@@ -138,6 +138,8 @@ ConjugateGradientOptions HessianFree<T>::solver_options(double lambda) const noe
   options.progress_tolerance = schedule_value(progress_, updates_);
   options.progress_window = std::max<std::int64_t>(1, count_at(min_iterations_, updates_));
   options.shift = lambda;
+  options.collect_history = preconditioner_.history();
+  options.collect_spread = preconditioner_.spread();
   if (backtracking_) options.store_growth = schedule_value(growth_, updates_);
   return options;
 }
@@ -194,33 +196,26 @@ template <Scalar T>
 Procedure<MinimizerReport> HessianFree<T>::update(Session& session, Objective<T>& objective, T* x) {
   Vectors<T> vectors(session, size_);
   MinimizerReport report;
-  report.accepted = false;
   const double lambda = adapt_ && updates_ > 0 ? lambda_ : schedule_value(initial_, updates_);
+  NewtonSettings settings;
+  settings.update = updates_;
+  settings.shift = lambda + objective.l2();
+  settings.gradient_tolerance = schedule_value(gradient_tolerance_, updates_);
+  settings.curvature = curvature_;
+  NewtonStart<T> at;
+  const bool goes_on = co_await preconditioner_.begin(session, objective, x, settings, report, at);
+  if (!report.numbers.empty()) report.numbers.emplace_back("damping", lambda);
+  if (!goes_on) co_return report;
+  const AlignedBuffer<T>& g = at.g;
+  OperatorPort<T>& b = at.b;
 
-  AlignedBuffer<T> g = vectors.make(), squares;
-  if (preconditioner_.wants_squares()) squares = vectors.make();
-  const double f = co_await objective.gradient(session, x, Samples::kGradient, g.data(), squares.data());
-  report.loss = f;
-  if (session.stopped() || !all_finite(vectors, f, g.data())) co_return report;
-  const double gradient_norm = vectors.norm(g.data());
-  if (vectors.largest_magnitude(g.data()) <= schedule_value(gradient_tolerance_, updates_)) {
-    report.converged = "gradientTolerance";
-    report.numbers = {{"gradientNorm", gradient_norm}, {"damping", lambda}};
-    co_return report;
-  }
-
-  const OperatorPort<T> preconditioner =
-      preconditioner_.make(session, objective, x, updates_, lambda + objective.l2(), 0, squares);
-  co_await session.pause();
-  OperatorPort<T> b = co_await objective.curvature(session, x, Samples::kCurvature, curvature_);
-  if (session.stopped()) co_return report;
   AlignedBuffer<T> rhs = vectors.make(), start;
   vectors.combine(-1, g.data(), 0, g.data(), rhs.data());
   if (const double decay = schedule_value(decay_, updates_); decay > 0 && !warm_start_.empty()) {
     start = vectors.make();
     vectors.combine(decay, warm_start_.data(), 0, warm_start_.data(), start.data());
   }
-  SolveResult<T> solved = co_await conjugate_gradient<T>(session, b, rhs.data(), start.data(), preconditioner,
+  SolveResult<T> solved = co_await conjugate_gradient<T>(session, b, rhs.data(), start.data(), at.preconditioner,
                                                          solver_options(lambda), SolveObserver<T>());
   if (session.stopped()) co_return report;
   if (solved.reason == SolveReason::kNotFinite) {
@@ -230,7 +225,7 @@ Procedure<MinimizerReport> HessianFree<T>::update(Session& session, Objective<T>
 
   Values values;
   values.point = vectors.make();
-  values.here[static_cast<int>(Samples::kGradient)] = f;
+  values.here[static_cast<int>(Samples::kGradient)] = at.f;
   const T* p = solved.solution.data();
   std::int64_t chosen = solved.iterations;
   if (solved.reason == SolveReason::kNegativeCurvature && vectors.norm(p) == 0) {
@@ -277,13 +272,14 @@ Procedure<MinimizerReport> HessianFree<T>::update(Session& session, Objective<T>
                     {"chosenIterate", static_cast<double>(chosen)},
                     {"rate", rate},
                     {"stepNorm", rate * std::sqrt(squared)},
-                    {"gradientNorm", gradient_norm},
+                    {"gradientNorm", at.gradient_norm},
                     {"modelValue", solved.quadratic},
                     {"curvature", bend / squared},
                     {"products", static_cast<double>(solved.products + 1)}};
   report.words = {{"cgReason", name_of(solved.reason)}};
   lambda_ = after;
   warm_start_ = std::move(solved.solution);
+  preconditioner_.end(session, updates_, std::move(solved.pairs), settings.shift);
   ++updates_;
   co_return report;
 }
@@ -292,7 +288,7 @@ Procedure<MinimizerReport> HessianFree<T>::update(Session& session, Objective<T>
 
 template <Scalar T>
 MinimizerPointer<T> make_hessian_free(RuleOptions& options, const Objective<T>& objective) {
-  return std::make_unique<HessianFree<T>>(options, objective.size());
+  return std::make_unique<HessianFree<T>>(options, objective);
 }
 template MinimizerPointer<float> make_hessian_free(RuleOptions&, const Objective<float>&);
 template MinimizerPointer<double> make_hessian_free(RuleOptions&, const Objective<double>&);

@@ -35,7 +35,7 @@
 #include <cmath>
 #include <limits>
 
-#include "curvature/kronecker.h"
+#include "optimizers/kronecker_state.h"
 #include "optimizers/minimizers.h"
 #include "optimizers/newton_support.h"
 #include "solvers/kronecker_inverse.h"
@@ -298,48 +298,6 @@ Procedure<MinimizerReport> Kfac<T>::update(Session& session, Objective<T>& objec
   co_return report;
 }
 
-// The matrices of all layers one after the other.
-std::vector<double> joined(const KroneckerFactors& factors, std::vector<double> KroneckerFactor::*part) {
-  std::vector<double> out;
-  for (const KroneckerFactor& f : factors.layers) out.insert(out.end(), (f.*part).begin(), (f.*part).end());
-  return out;
-}
-
-void save_factors(MinimizerState& state, const std::string& prefix, const KroneckerFactors& factors) {
-  state.vectors.push_back({prefix + "InputFactors", true, joined(factors, &KroneckerFactor::input)});
-  state.vectors.push_back({prefix + "OutputFactors", true, joined(factors, &KroneckerFactor::output)});
-  if (!factors.diagonal.empty()) state.vectors.push_back({prefix + "Diagonal", false, factors.diagonal});
-}
-
-// Null where the state has none.
-Status restore_factors(const MinimizerState& state, const std::string& prefix, KroneckerFactors layers,
-                       std::int64_t size, std::shared_ptr<const KroneckerFactors>& out) {
-  const MinimizerState::Vector* input = state.vector(prefix + "InputFactors");
-  const MinimizerState::Vector* output = state.vector(prefix + "OutputFactors");
-  if (input == nullptr && output == nullptr) return Status::success();
-  std::int64_t inputs = 0, outputs = 0;
-  for (const KroneckerFactor& f : layers.layers) inputs += f.inputs * f.inputs, outputs += f.outputs * f.outputs;
-  const auto length = [](const MinimizerState::Vector* v) {
-    return v == nullptr ? std::int64_t{0} : static_cast<std::int64_t>(v->values.size());
-  };
-  if (length(input) != inputs || length(output) != outputs) {
-    return Status::error(ErrorCode::kState, "factors", "those of this network", length(input), length(output));
-  }
-  auto in = input->values.begin(), to = output->values.begin();
-  for (KroneckerFactor& f : layers.layers) {
-    f.input.assign(in, in + f.inputs * f.inputs), in += f.inputs * f.inputs;
-    f.output.assign(to, to + f.outputs * f.outputs), to += f.outputs * f.outputs;
-  }
-  if (const MinimizerState::Vector* diagonal = state.vector(prefix + "Diagonal")) {
-    if (length(diagonal) != size) {
-      return Status::error(ErrorCode::kState, "diagonal", "a vector as long as the parameters", size, length(diagonal));
-    }
-    layers.diagonal = diagonal->values;
-  }
-  out = std::make_shared<const KroneckerFactors>(std::move(layers));
-  return Status::success();
-}
-
 // The inverses follow from the factors that they were made of, and gamma.
 template <Scalar T>
 MinimizerState Kfac<T>::save() const {
@@ -364,7 +322,7 @@ Status Kfac<T>::restore(const MinimizerState& state) {
   if (Status s = check_vector(state, "previousStep", size_); !s.ok()) return s;
   std::shared_ptr<const KroneckerFactors> average, inverted;
   for (const auto& [prefix, out] : {std::pair{"average", &average}, std::pair{"inverted", &inverted}}) {
-    if (Status s = restore_factors(state, prefix, {kronecker_layers(*network_), {}}, size_, *out); !s.ok()) return s;
+    if (Status s = restore_factors(state, prefix, *network_, *out); !s.ok()) return s;
   }
   std::shared_ptr<KroneckerInverse<T>> inverse;
   const double inverse_gamma = state.number("inverseGamma", 0);

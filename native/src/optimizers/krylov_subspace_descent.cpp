@@ -2,7 +2,7 @@
 // Learning" (AISTATS 2012, arXiv 1111.4259), algorithm 1; constants of the port
 // pbrakel/ksd-theano. One update, with f, g on the gradient's samples, B on the
 // curvature's, the search on the selection's, S:
-//   1. D = max(s, floor max(s))^exponent, s the mean of squared per-sample gradients (or another diagonal)
+//   1. D = max(s, floor max(s))^exponent, s the mean of squared per-sample gradients, or another preconditioner
 //   2. orthonormal rows P from D^-1 g, D^-1 B p_1, ..., D^-1 B p_{K-1} and the step of the update before;
 //      T = P B P' on the way, one product a row
 //   3. T = Q diag(t) Q'; t_i = max(|t_i|, eigenvalueFloor max |t|)
@@ -15,7 +15,7 @@
 //
 // Options: name, default, range. Numbers may be schedules over updates.
 //   subspaceSize              20       >= 1   K
-//   preconditioner.*                          see diagonal_preconditioner.h; martens is 1.
+//   preconditioner.*                          see preconditioner.h; martens is 1.
 //   preconditioner.floor      1e-4     [0, 1]
 //   eigenvalueFloor           1e-4     (0, 1)
 //   search.maxEvaluations     30       >= 2
@@ -24,9 +24,8 @@
 //   curvature                 ggn             ggn | hessian | fisher
 #include <limits>
 
-#include "optimizers/diagonal_preconditioner.h"
 #include "optimizers/minimizers.h"
-#include "optimizers/newton_support.h"
+#include "optimizers/preconditioner.h"
 #include "optimizers/subspace_search.h"
 #include "solvers/dense.h"
 
@@ -38,12 +37,12 @@ constexpr const char* kCurvatures[] = {"ggn", "hessian", "fisher"};
 template <Scalar T>
 class KrylovSubspaceDescent final : public Minimizer<T> {
  public:
-  KrylovSubspaceDescent(RuleOptions& o, std::int64_t size)
-      : size_(size), subspace_(o.number("subspaceSize")), floor_(o.number("preconditioner.floor")),
+  KrylovSubspaceDescent(RuleOptions& o, const Objective<T>& objective)
+      : size_(objective.size()), subspace_(o.number("subspaceSize")), floor_(o.number("preconditioner.floor")),
         eigenvalue_floor_(o.number("eigenvalueFloor")),
         max_evaluations_(o.number("search.maxEvaluations")), tolerance_(o.number("search.tolerance")),
         gradient_tolerance_(o.number("gradientTolerance")),
-        preconditioner_(o), curvature_(curvature_option(o, kCurvatures)) {}
+        preconditioner_(o, objective), curvature_(curvature_option(o, kCurvatures)) {}
 
   std::uint32_t needs() const noexcept override { return need_of(curvature_) | preconditioner_.needs(); }
   std::int64_t updates() const noexcept override { return updates_; }
@@ -53,12 +52,14 @@ class KrylovSubspaceDescent final : public Minimizer<T> {
     MinimizerState state;
     state.updates = updates_;
     save_vector(state, "previousStep", previous_);
+    preconditioner_.save(state);
     return state;
   }
   Status restore(const MinimizerState& state) override {
     if (Status s = check_positive(state, "updates"); !s.ok()) return s;
     if (Status s = check_vector(state, "previousStep", size_); !s.ok()) return s;
     AlignedBuffer<T> previous = restore_vector<T>(state, "previousStep");
+    if (Status s = preconditioner_.restore(state); !s.ok()) return s;
     updates_ = state.updates;
     previous_ = std::move(previous);
     return Status::success();
@@ -69,6 +70,7 @@ class KrylovSubspaceDescent final : public Minimizer<T> {
     OperatorPort<T> b, preconditioner;
     AlignedBuffer<T> rows;          // [count, size], orthonormal
     std::vector<double> projected;  // [capacity, capacity], P B P' in the first `count`
+    std::vector<CollectedPair<T>> pairs;  // for the preconditioner of the next update
     std::int64_t capacity = 0, count = 0, products = 0;
   };
   bool append(Vectors<T>& vectors, Basis& basis, T* candidate) const;
@@ -77,7 +79,7 @@ class KrylovSubspaceDescent final : public Minimizer<T> {
 
   std::int64_t size_, updates_ = 0;
   ScheduleSpec subspace_, floor_, eigenvalue_floor_, max_evaluations_, tolerance_, gradient_tolerance_;
-  DiagonalPreconditioner preconditioner_;
+  Preconditioner<T> preconditioner_;
   Curvature curvature_;
   AlignedBuffer<T> previous_;  // empty: none yet
 };
@@ -114,6 +116,7 @@ Procedure<void> KrylovSubspaceDescent<T>::build(Session& session, const T* g, Ba
   basis.projected.assign(static_cast<std::size_t>(basis.capacity * basis.capacity), 0.0);
   AlignedBuffer<T> w = vectors.make(), candidate = vectors.make();
   vectors.copy(g, w.data());
+  LbfgsPairs<T> pairs(size_, preconditioner_.history());
   bool spanned = false;  // nothing new in the Krylov space
   while (basis.count < basis.capacity) {
     const bool from_krylov = basis.count < krylov && !spanned;
@@ -133,6 +136,7 @@ Procedure<void> KrylovSubspaceDescent<T>::build(Session& session, const T* g, Ba
     co_await basis.b.apply(session, candidate.data(), w.data());
     ++basis.products;
     if (session.stopped()) co_return;
+    if (preconditioner_.history() > 0) pairs.offer(vectors, candidate.data(), w.data(), preconditioner_.spread());
     std::vector<double> column(static_cast<std::size_t>(basis.count));
     vectors.dots(basis.rows.data(), basis.count, w.data(), column);
     const std::int64_t k = basis.count - 1;
@@ -142,6 +146,7 @@ Procedure<void> KrylovSubspaceDescent<T>::build(Session& session, const T* g, Ba
     }
     if (!from_krylov) break;
   }
+  basis.pairs = pairs.release();
 }
 
 // Rows q_i / sqrt(t_i): coefficients of the whitened directions by the basis. Empty where B is not finite.
@@ -172,25 +177,19 @@ template <Scalar T>
 Procedure<MinimizerReport> KrylovSubspaceDescent<T>::update(Session& session, Objective<T>& objective, T* x) {
   Vectors<T> vectors(session, size_);
   MinimizerReport report;
-  report.accepted = false;
-  AlignedBuffer<T> g = vectors.make(), squares;
-  if (preconditioner_.wants_squares()) squares = vectors.make();
-  const double f = co_await objective.gradient(session, x, Samples::kGradient, g.data(), squares.data());
-  report.loss = f;
-  if (session.stopped() || !all_finite(vectors, f, g.data())) co_return report;
-  const double gradient_norm = vectors.norm(g.data());
-  if (vectors.largest_magnitude(g.data()) <= schedule_value(gradient_tolerance_, updates_)) {
-    report.converged = "gradientTolerance";
-    report.numbers = {{"gradientNorm", gradient_norm}};
-    co_return report;
-  }
+  NewtonSettings settings;
+  settings.update = updates_;
+  settings.floor = schedule_value(floor_, updates_);
+  settings.gradient_tolerance = schedule_value(gradient_tolerance_, updates_);
+  settings.curvature = curvature_;
+  NewtonStart<T> at;
+  const bool goes_on = co_await preconditioner_.begin(session, objective, x, settings, report, at);
+  if (!goes_on) co_return report;
 
   Basis basis;
-  basis.preconditioner =
-      preconditioner_.make(session, objective, x, updates_, 0, schedule_value(floor_, updates_), squares);
-  basis.b = co_await objective.curvature(session, x, Samples::kCurvature, curvature_);
-  if (session.stopped()) co_return report;
-  co_await build(session, g.data(), basis);
+  basis.b = at.b;
+  basis.preconditioner = at.preconditioner;
+  co_await build(session, at.g.data(), basis);
   if (session.stopped()) co_return report;
   const std::vector<double> whitened = whitening(basis);
   if (whitened.empty()) co_return report;
@@ -202,7 +201,8 @@ Procedure<MinimizerReport> KrylovSubspaceDescent<T>::update(Session& session, Ob
   // The first evaluation is known where the search sees the gradient's samples.
   const bool known = objective.same_samples(Samples::kGradient, Samples::kSelection);
   const SubspaceSearchResult<T> found = co_await subspace_search<T>(
-      session, objective, x, basis.rows.data(), basis.count, whitened.data(), known ? g.data() : nullptr, f, options);
+      session, objective, x, basis.rows.data(), basis.count, whitened.data(), known ? at.g.data() : nullptr, at.f,
+      options);
   if (session.stopped()) co_return report;
 
   const double step = vectors.norm(found.step.data());
@@ -221,9 +221,10 @@ Procedure<MinimizerReport> KrylovSubspaceDescent<T>::update(Session& session, Ob
                     {"selectionLoss", found.start},
                     {"selectionLossAfter", found.value},
                     {"stepNorm", step},
-                    {"gradientNorm", gradient_norm},
+                    {"gradientNorm", at.gradient_norm},
                     {"curvature", first},
                     {"products", static_cast<double>(basis.products)}};
+  preconditioner_.end(session, updates_, std::move(basis.pairs), settings.shift);
   ++updates_;
   co_return report;
 }
@@ -232,7 +233,7 @@ Procedure<MinimizerReport> KrylovSubspaceDescent<T>::update(Session& session, Ob
 
 template <Scalar T>
 MinimizerPointer<T> make_krylov_subspace_descent(RuleOptions& options, const Objective<T>& objective) {
-  return std::make_unique<KrylovSubspaceDescent<T>>(options, objective.size());
+  return std::make_unique<KrylovSubspaceDescent<T>>(options, objective);
 }
 template MinimizerPointer<float> make_krylov_subspace_descent(RuleOptions&, const Objective<float>&);
 template MinimizerPointer<double> make_krylov_subspace_descent(RuleOptions&, const Objective<double>&);

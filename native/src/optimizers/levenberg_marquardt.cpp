@@ -43,6 +43,10 @@ class LevenbergMarquardt final : public Minimizer<T> {
 
   std::uint32_t needs() const noexcept override { return kNeedsResiduals; }
   std::int64_t updates() const noexcept override { return updates_; }
+  bool knows(const Objective<T>& objective, const T* x) const noexcept override {
+    return !equations_at_.empty() && objective.steady() &&
+           std::memcmp(equations_at_.data(), x, equations_at_.bytes()) == 0;
+  }
   Procedure<MinimizerReport> update(Session& session, Objective<T>& objective, T* x) override;
 
   MinimizerState save() const override {
@@ -92,8 +96,7 @@ double LevenbergMarquardt<T>::weighted_square(const std::vector<double>& v) cons
 template <Scalar T>
 Procedure<double> LevenbergMarquardt<T>::equations(Session& session, Objective<T>& objective, const T* x) {
   const auto n = static_cast<std::size_t>(n_);
-  const auto bytes = static_cast<std::size_t>(size_) * sizeof(T);
-  if (!equations_at_.empty() && objective.steady() && std::memcmp(equations_at_.data(), x, bytes) == 0) co_return sum_;
+  if (knows(objective, x)) co_return sum_;
   if (normal_.size() != n * n) {
     normal_.resize(n * n), factor_.resize(n * n);
     for (auto* v : {&gradient_, &step_, &plain_, &trial_}) v->resize(n);
@@ -109,7 +112,7 @@ Procedure<double> LevenbergMarquardt<T>::equations(Session& session, Objective<T
     normal_[i * n + i] += decay_;
   }
   AlignedBuffer<T> at(static_cast<std::size_t>(size_));
-  std::memcpy(at.data(), x, bytes);
+  std::memcpy(at.data(), x, at.bytes());
   equations_at_ = std::move(at);
   co_return sum_;
 }
@@ -155,7 +158,8 @@ Procedure<MinimizerReport> LevenbergMarquardt<T>::update(Session& session, Objec
   }
 
   std::int64_t tries = 0;
-  double gain = 0, used = mu_;
+  const double first = mu_;
+  double gain = 0, used = first;
   AlignedBuffer<T> point(static_cast<std::size_t>(size_));
   while (report.converged[0] == '\0' && !report.accepted && mu_ <= maximum && (tries == 0 || !nielsen_)) {
     ++tries;
@@ -165,7 +169,10 @@ Procedure<MinimizerReport> LevenbergMarquardt<T>::update(Session& session, Objec
       for (std::size_t i = 0; i < step_.size(); ++i) trial_[i] = plain_[i] + step_[i];
       objective.from_plain(trial_, point.data());
       there = co_await objective.residuals(session, point.data(), nullptr, nullptr);
-      if (session.stopped()) co_return report;
+      if (session.stopped()) {
+        mu_ = first;
+        co_return report;
+      }
       there += weighted_square(trial_);
       double predicted = 0;
       for (std::size_t i = 0; i < step_.size(); ++i) predicted += step_[i] * (mu_ * step_[i] - gradient_[i]);

@@ -58,13 +58,23 @@ double LineSearchMinimizer<T>::cautious_step(Vectors<T>& vectors, const T* g) no
   return std::fmin(1, 1 / vectors.sum_magnitudes(g));
 }
 
+template <Scalar T>
+bool LineSearchMinimizer<T>::is_last(const T* x) const noexcept {
+  return !last_x_.empty() && std::memcmp(last_x_.data(), x, last_x_.bytes()) == 0;
+}
+
+template <Scalar T>
+bool LineSearchMinimizer<T>::knows(const Objective<T>& objective, const T* x) const noexcept {
+  return objective.steady() && (counted_ || (known_ && is_last(x)));
+}
+
 // Value and gradient at x, computed where they are not known. After a stop known_ is false.
 template <Scalar T>
 Procedure<void> LineSearchMinimizer<T>::look(Session& session, Objective<T>& objective, Vectors<T>& vectors,
                                              const T* x) {
   if (gradient_.empty()) gradient_ = vectors.make();
   if (direction_.empty()) direction_ = vectors.make();
-  const bool stays = !last_x_.empty() && std::memcmp(last_x_.data(), x, last_x_.bytes()) == 0;
+  const bool stays = is_last(x);
   if (known_ && stays && objective.steady()) co_return;
   if (!last_x_.empty() && !stays) moved();
   known_ = false;
@@ -125,8 +135,9 @@ Procedure<MinimizerReport> LineSearchMinimizer<T>::update(Session& session, Obje
     first_step = direct(session, vectors, objective, g, d);
     slope = vectors.dot(g, d);
   }
+  // The step of one that is tried promises no more than |g'd|.
   if (!(slope < 0) || slope > -change_tolerance) {
-    report.converged = "noDescent";
+    report.converged = slope < 0 ? "changeTolerance" : "noDescent";
     co_return report;
   }
 

@@ -6,8 +6,9 @@
 // the step; evaluations, of f with its gradient since the first update; lossAfter, f where the update ends.
 // Words: lineSearch, why the search stopped.
 // converged: gradientTolerance  max |g_i| <= gradientTolerance, at the start or after the step
-//            changeTolerance    after the step max |s_i| <= changeTolerance or |f_+ - f| < changeTolerance
-//            noDescent          g'd > -changeTolerance, or the search along -g finds nothing smaller; x stays
+//            changeTolerance    after the step max |s_i| <= changeTolerance or |f_+ - f| < changeTolerance; before it
+//                               -changeTolerance < g'd < 0, and then x stays
+//            noDescent          g'd >= 0 along -g too, or the search along it finds nothing smaller; x stays
 #pragma once
 
 #include <cstdint>
@@ -37,6 +38,7 @@ class LineSearchMinimizer : public Minimizer<T> {
   MinimizerState save() const final;
   Status restore(const MinimizerState& state) final;
   std::int64_t updates() const noexcept final { return updates_; }
+  bool knows(const Objective<T>& objective, const T* x) const noexcept final;
 
  protected:
   LineSearchMinimizer(LineSearchRules rules, std::int64_t size) : rules_(rules), size_(size) {}
@@ -68,6 +70,7 @@ class LineSearchMinimizer : public Minimizer<T> {
   static double cautious_step(Vectors<T>& vectors, const T* g) noexcept;
 
  private:
+  bool is_last(const T* x) const noexcept;
   Procedure<void> look(Session& session, Objective<T>& objective, Vectors<T>& vectors, const T* x);
   Procedure<LineSearchResult> take_fixed(Session& session, Objective<T>& objective, SearchLine<T> line, double step);
 

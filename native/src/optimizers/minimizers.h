@@ -12,6 +12,7 @@ template <Scalar T> using MinimizerPointer = std::unique_ptr<Minimizer<T>>;
 template <Scalar T> MinimizerPointer<T> make_hessian_free(RuleOptions& options, const Objective<T>& objective);
 template <Scalar T> MinimizerPointer<T> make_newton_cg(RuleOptions& options, const Objective<T>& objective);
 template <Scalar T> MinimizerPointer<T> make_newton_mr(RuleOptions& options, const Objective<T>& objective);
+template <Scalar T> MinimizerPointer<T> make_saddle_free_newton(RuleOptions& options, const Objective<T>& objective);
 template <Scalar T> MinimizerPointer<T> make_krylov_subspace_descent(RuleOptions& options, const Objective<T>& objective);
 template <Scalar T> MinimizerPointer<T> make_gradient_normalized_smoothness(RuleOptions& options, const Objective<T>& objective);
 template <Scalar T> MinimizerPointer<T> make_nonlinear_conjugate_gradient(RuleOptions& options, const Objective<T>& objective);

@@ -22,7 +22,7 @@
 
 #include "krylov/solvers.h"
 #include "optimizers/minimizers.h"
-#include "optimizers/newton_support.h"
+#include "optimizers/newton_minimizer.h"
 
 namespace krylov {
 namespace {
@@ -31,38 +31,20 @@ constexpr const char* kCurvatures[] = {"hessian", "ggn", "fisher"};
 constexpr double kSmallestRadius = 1e-12;  // of |x|
 
 template <Scalar T>
-class NewtonCg final : public Minimizer<T> {
+class NewtonCg final : public NewtonMinimizer<T> {
+  using NewtonMinimizer<T>::size_, NewtonMinimizer<T>::updates_, NewtonMinimizer<T>::curvature_,
+      NewtonMinimizer<T>::carried_, NewtonMinimizer<T>::known_;
+
  public:
   NewtonCg(RuleOptions& o, std::int64_t size)
-      : size_(size), initial_(o.number("radius.initial")), maximum_(o.number("radius.maximum")),
-        acceptance_(o.number("acceptance")), tolerance_(o.number("cg.tolerance")),
-        max_iterations_(o.number("cg.maxIterations")), gradient_tolerance_(o.number("gradientTolerance")),
-        curvature_(curvature_option(o, kCurvatures)) {}
+      : NewtonMinimizer<T>(size, curvature_option(o, kCurvatures), "radius", 0), initial_(o.number("radius.initial")),
+        maximum_(o.number("radius.maximum")), acceptance_(o.number("acceptance")), tolerance_(o.number("cg.tolerance")),
+        max_iterations_(o.number("cg.maxIterations")), gradient_tolerance_(o.number("gradientTolerance")) {}
 
-  std::uint32_t needs() const noexcept override { return need_of(curvature_); }
-  std::int64_t updates() const noexcept override { return updates_; }
   Procedure<MinimizerReport> update(Session& session, Objective<T>& objective, T* x) override;
 
-  MinimizerState save() const override {
-    MinimizerState state;
-    state.updates = updates_;
-    if (updates_ > 0) state.numbers.emplace_back("radius", radius_);
-    return state;
-  }
-  Status restore(const MinimizerState& state) override {
-    if (Status s = check_positive(state, "radius"); !s.ok()) return s;
-    updates_ = state.updates;
-    radius_ = state.number("radius", 0);
-    known_.forget();
-    return Status::success();
-  }
-
  private:
-  std::int64_t size_, updates_ = 0;
   ScheduleSpec initial_, maximum_, acceptance_, tolerance_, max_iterations_, gradient_tolerance_;
-  Curvature curvature_;
-  double radius_ = 0;
-  KnownGradient<T> known_;
 };
 
 template <Scalar T>
@@ -76,7 +58,7 @@ Procedure<MinimizerReport> NewtonCg<T>::update(Session& session, Objective<T>& o
   if (session.stopped() || !all_finite(vectors, f, g.data())) co_return report;
   known_.keep(x, f, g.data(), size_);
   const double gradient_norm = vectors.norm(g.data());
-  double radius = updates_ > 0 ? radius_ : schedule_value(initial_, 0);
+  double radius = updates_ > 0 ? carried_ : schedule_value(initial_, 0);
   if (!(radius > 0)) radius = std::fmin(1, gradient_norm);
   if (vectors.largest_magnitude(g.data()) <= schedule_value(gradient_tolerance_, updates_)) {
     report.converged = "gradientTolerance";
@@ -131,7 +113,7 @@ Procedure<MinimizerReport> NewtonCg<T>::update(Session& session, Objective<T>& o
                     {"curvature", 2 * (model - slope) / (step_norm * step_norm)},
                     {"products", static_cast<double>(solved.products)}};
   report.words = {{"cgReason", name_of(solved.reason)}};
-  radius_ = after;
+  carried_ = after;
   ++updates_;
   co_return report;
 }

@@ -21,7 +21,7 @@
 //   curvature              hessian          hessian | ggn | fisher
 #include "krylov/solvers.h"
 #include "optimizers/minimizers.h"
-#include "optimizers/newton_support.h"
+#include "optimizers/newton_minimizer.h"
 
 namespace krylov {
 namespace {
@@ -31,29 +31,19 @@ constexpr const char* kMerits[] = {"value", "gradientNorm"};
 constexpr double kSmallestRate = 1e-18, kLargestRate = 1e10;  // of the authors' program
 
 template <Scalar T>
-class NewtonMr final : public Minimizer<T> {
+class NewtonMr final : public NewtonMinimizer<T> {
+  // carried_: the rate of the last step along non-positive curvature.
+  using NewtonMinimizer<T>::size_, NewtonMinimizer<T>::updates_, NewtonMinimizer<T>::curvature_,
+      NewtonMinimizer<T>::carried_;
+
  public:
   NewtonMr(RuleOptions& o, std::int64_t size)
-      : size_(size), inexactness_(o.number("minres.inexactness")), max_iterations_(o.number("minres.maxIterations")),
+      : NewtonMinimizer<T>(size, curvature_option(o, kCurvatures), "rate", 1),
+        inexactness_(o.number("minres.inexactness")), max_iterations_(o.number("minres.maxIterations")),
         armijo_(o.number("lineSearch.armijo")), gradient_tolerance_(o.number("gradientTolerance")),
-        by_value_(o.word("merit", kMerits) == 0), curvature_(curvature_option(o, kCurvatures)) {}
+        by_value_(o.word("merit", kMerits) == 0) {}
 
-  std::uint32_t needs() const noexcept override { return need_of(curvature_); }
-  std::int64_t updates() const noexcept override { return updates_; }
   Procedure<MinimizerReport> update(Session& session, Objective<T>& objective, T* x) override;
-
-  MinimizerState save() const override {
-    MinimizerState state;
-    state.updates = updates_;
-    state.numbers.emplace_back("rate", rate_);
-    return state;
-  }
-  Status restore(const MinimizerState& state) override {
-    if (Status s = check_positive(state, "rate"); !s.ok()) return s;
-    updates_ = state.updates;
-    rate_ = state.number("rate", 1);
-    return Status::success();
-  }
 
  private:
   // A line through x: what a test along it needs.
@@ -68,11 +58,8 @@ class NewtonMr final : public Minimizer<T> {
   Procedure<double> backward(Session& session, Objective<T>& objective, Line& line, double rate);
   Procedure<double> both_ways(Session& session, Objective<T>& objective, Line& line, double rate);
 
-  std::int64_t size_, updates_ = 0;
   ScheduleSpec inexactness_, max_iterations_, armijo_, gradient_tolerance_;
   bool by_value_;
-  Curvature curvature_;
-  double rate_ = 1;  // of the last step along non-positive curvature
 };
 
 template <Scalar T>
@@ -169,7 +156,7 @@ Procedure<MinimizerReport> NewtonMr<T>::update(Session& session, Objective<T>& o
   }
   double rate = 0;
   if (negative) {
-    rate = co_await both_ways(session, objective, line, rate_);
+    rate = co_await both_ways(session, objective, line, carried_);
   } else if (line.slope < 0) {
     rate = co_await backward(session, objective, line, 1);
   }
@@ -187,7 +174,7 @@ Procedure<MinimizerReport> NewtonMr<T>::update(Session& session, Objective<T>& o
                     {"curvature", bend / (step * step)},
                     {"products", static_cast<double>(solved.products + 1)}};
   report.words = {{"minresReason", name_of(solved.reason)}, {"direction", kind}};
-  if (negative) rate_ = rate > 0 ? rate : 1;
+  if (negative) carried_ = rate > 0 ? rate : 1;
   ++updates_;
   co_return report;
 }

@@ -17,9 +17,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "optimizers/hutchinson_diagonal.h"
 #include "optimizers/minimizers.h"
 #include "optimizers/newton_support.h"
-#include "solvers/random_vectors.h"
 
 namespace krylov {
 namespace {
@@ -68,22 +68,16 @@ class Sophia final : public Minimizer<T> {
 
 template <Scalar T>
 Procedure<bool> Sophia<T>::estimate(Session& session, Objective<T>& objective, const T* x, T* out) {
-  Vectors<T> vectors(session, size_);
   if (bartlett_) {
+    Vectors<T> vectors(session, size_);
     co_await objective.sampled_gradient(session, x, Samples::kCurvature, static_cast<std::uint64_t>(updates_), out);
     if (session.stopped()) co_return false;
     vectors.multiply(out, out, out);
     vectors.scale(static_cast<double>(objective.sample_count(Samples::kCurvature)), out);
     co_return true;
   }
-  const OperatorPort<T> hessian = co_await objective.curvature(session, x, Samples::kCurvature, Curvature::kHessian);
-  if (session.stopped()) co_return false;
-  Probes<T> probes;
-  probes.seed = static_cast<std::uint64_t>(schedule_value(seed_, 0));
-  AlignedBuffer<T> z = vectors.make();
-  RandomVectors<T>(session, hessian, probes).write(updates_, z.data());
-  co_await hessian.apply(session, z.data(), out);
-  vectors.multiply(z.data(), out, out);
+  const auto seed = static_cast<std::uint64_t>(schedule_value(seed_, 0));
+  co_await hutchinson_diagonal(session, objective, x, seed, updates_, out);
   co_return !session.stopped();
 }
 

@@ -46,6 +46,9 @@ class StochasticLbfgs final : public Minimizer<T> {
     return need_of(source_ == PairSource::kHessian ? Curvature::kHessian : Curvature::kGaussNewton);
   }
   std::int64_t updates() const noexcept override { return updates_; }
+  bool knows(const Objective<T>& objective, const T* x) const noexcept override {
+    return kept_.holds(objective, x) || (counted_ && objective.steady());
+  }
   Procedure<MinimizerReport> update(Session& session, Objective<T>& objective, T* x) override;
 
   MinimizerState save() const override {
@@ -133,7 +136,7 @@ Procedure<MinimizerReport> StochasticLbfgs<T>::update(Session& session, Objectiv
   MinimizerReport report;
   report.accepted = false;
   AlignedBuffer<T> g = vectors.make(), d = vectors.make(), next = vectors.make(), mean;
-  const bool seen = kept_.holds(objective, x) || (counted_ && objective.steady());
+  const bool seen = knows(objective, x);
   const double f = co_await kept_.at(session, objective, x, g.data());
   report.loss = f;
   if (session.stopped()) co_return report;

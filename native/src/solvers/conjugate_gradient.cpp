@@ -14,6 +14,7 @@
 #include <optional>
 
 #include "krylov/solvers.h"
+#include "solvers/lbfgs_operator.h"
 #include "solvers/vectors.h"
 
 namespace krylov {
@@ -128,6 +129,7 @@ Procedure<SolveResult<T>> conjugate_gradient(Session& session, OperatorPort<T> b
   Region region(options.radius);
   Progress progress(options);
   Store<T> store(options, vectors, result);
+  LbfgsPairs<T> pairs(b.columns(), options.collect_history);
 
   // The start: x, r and q.
   std::optional<SolveReason> end;
@@ -137,10 +139,14 @@ Procedure<SolveResult<T>> conjugate_gradient(Session& session, OperatorPort<T> b
   vectors.copy(rhs, r);
   const double start_norm = x0 == nullptr || region.is_bounded() ? 0 : vectors.norm(x0);
   if (!std::isfinite(rhs_norm) || !std::isfinite(start_norm)) {
-    if (std::isfinite(start_norm) && start_norm > 0) vectors.copy(x0, x);
+    if (std::isfinite(start_norm) && start_norm > 0) {
+      vectors.copy(x0, x);
+      square = result.quadratic = kNone;
+    }
     end = SolveReason::kNotFinite;
   } else if (start_norm > 0 && rhs_norm > 0) {
     vectors.copy(x0, x);
+    square = result.quadratic = kNone;  // until r is known
     if (session.stopped()) {
       end = SolveReason::kAborted;
     } else {
@@ -224,6 +230,7 @@ Procedure<SolveResult<T>> conjugate_gradient(Session& session, OperatorPort<T> b
       break;
     }
 
+    if (options.collect_history > 0) pairs.offer(vectors, p, w, options.collect_spread);
     const bool anew = options.recompute_every > 0 && (i + 1) % options.recompute_every == 0 && !end;
     if (anew) vectors.copy(y, previous.data());
     square = vectors.step(alpha, p, w, x, r);
@@ -271,6 +278,7 @@ Procedure<SolveResult<T>> conjugate_gradient(Session& session, OperatorPort<T> b
   result.iterations = i;
   if (result.reason == SolveReason::kNegativeCurvature) result.direction = std::move(direction);
   store.last(i);
+  result.pairs = pairs.release();
   co_return result;
 }
 

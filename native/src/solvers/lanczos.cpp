@@ -19,9 +19,10 @@ Procedure<LanczosResult<T>> lanczos(Session& session, OperatorPort<T> b, const T
   const std::int64_t steps = std::max<std::int64_t>(0, std::min(options.steps, size));
   Vectors<T> vectors(session, size);
   LanczosResult<T> result;
+  result.last_beta = std::numeric_limits<double>::quiet_NaN();
   const double length = vectors.norm(start);
   if (!std::isfinite(length)) result.reason = SolveReason::kNotFinite;
-  if (length == 0) result.reason = SolveReason::kSingular;
+  if (length == 0) result.reason = SolveReason::kSingular, result.last_beta = 0;
   if (steps == 0 || !(length > 0) || !std::isfinite(length)) co_return result;
 
   const bool keeps = options.keep_basis || options.reorthogonalise;
@@ -62,7 +63,7 @@ Procedure<LanczosResult<T>> lanczos(Session& session, OperatorPort<T> b, const T
     if (j > 0) result.beta.push_back(result.last_beta);
     result.alpha.push_back(alpha);
     const double beta = std::sqrt(square);
-    scale = std::max({scale, std::abs(alpha), result.last_beta});
+    scale = std::max({scale, std::abs(alpha), j == 0 ? 0 : result.last_beta});
     if (beta <= kInvariant * std::max(scale, beta) || j + 1 == size) {
       result.last_beta = 0;
       result.reason = SolveReason::kSingular;

@@ -6,46 +6,17 @@
 namespace krylov {
 
 template <Scalar T>
-void LbfgsPairs<T>::reserve() {
-  const auto wanted = static_cast<std::size_t>(capacity_);
-  pairs_.reserve(wanted);
-  spare_.reserve(wanted);
-  weights_.resize(wanted);
-  while (pairs_.size() + spare_.size() < wanted) {
-    Pair pair;
-    pair.s = AlignedBuffer<T>(static_cast<std::size_t>(size_));
-    pair.y = AlignedBuffer<T>(static_cast<std::size_t>(size_));
-    spare_.push_back(std::move(pair));
-  }
-}
-
-template <Scalar T>
 void LbfgsPairs<T>::clear() noexcept {
   pairs_.clear();
   offered_ = 0;
   spacing_ = 1;
 }
 
-template <Scalar T>
-typename LbfgsPairs<T>::Pair LbfgsPairs<T>::take_spare() {
-  Pair pair;
-  if (spare_.empty()) {
-    pair.s = AlignedBuffer<T>(static_cast<std::size_t>(size_));
-    pair.y = AlignedBuffer<T>(static_cast<std::size_t>(size_));
-  } else {
-    pair = std::move(spare_.back());
-    spare_.pop_back();
-  }
-  return pair;
-}
-
 // `victim` gives its place up where there is no more room.
 template <Scalar T>
 void LbfgsPairs<T>::put(Vectors<T>& vectors, std::size_t victim, const T* s, const T* y, double curvature) {
   if (static_cast<std::int64_t>(pairs_.size()) < capacity_) {
-    Pair pair = take_spare();
-    weights_.resize(std::max(weights_.size(), pairs_.size() + 1));
-    pairs_.push_back(std::move(pair));
+    append({vectors.make(), vectors.make()});
   } else {
     const auto place = pairs_.begin() + static_cast<std::ptrdiff_t>(victim);
     std::rotate(place, place + 1, pairs_.end());
@@ -85,9 +56,36 @@ void LbfgsPairs<T>::sample(Vectors<T>& vectors, const T* s, const T* y) {
 }
 
 template <Scalar T>
+void LbfgsPairs<T>::offer(Vectors<T>& vectors, const T* s, const T* y, bool spread) {
+  if (spread) {
+    sample(vectors, s, y);
+  } else {
+    add(vectors, s, y, 0);
+  }
+}
+
+template <Scalar T>
 void LbfgsPairs<T>::append(Pair pair) {
   pairs_.push_back(std::move(pair));
   weights_.resize(std::max(weights_.size(), pairs_.size()));
+}
+
+template <Scalar T>
+void LbfgsPairs<T>::shift(Vectors<T>& vectors, double shift) {
+  for (Pair& pair : pairs_) {
+    pair.curvature = vectors.add_and_dot(pair.y.data(), shift, pair.s.data(), pair.y.data(), pair.s.data());
+    pair.scale = pair.curvature / vectors.dot(pair.y.data(), pair.y.data());
+  }
+  std::erase_if(pairs_, [](const Pair& pair) { return !(pair.curvature > 0); });
+}
+
+template <Scalar T>
+std::vector<CollectedPair<T>> LbfgsPairs<T>::release() {
+  std::vector<CollectedPair<T>> out;
+  out.reserve(pairs_.size());
+  for (Pair& pair : pairs_) out.push_back({std::move(pair.s), std::move(pair.y)});
+  clear();
+  return out;
 }
 
 template <Scalar T>
@@ -122,18 +120,9 @@ void LbfgsOperator<T>::apply(Team& team, const T* v, T* out) noexcept {
   pairs_.apply(vectors_, v, out);
 }
 
-template <Scalar T>
-void SamplingOperator<T>::apply(Team& team, const T* v, T* out) noexcept {
-  inner_->apply(team, v, out);
-  vectors_.lend(team);
-  pairs_.sample(vectors_, v, out);
-}
-
 template class LbfgsPairs<float>;
 template class LbfgsPairs<double>;
 template class LbfgsOperator<float>;
 template class LbfgsOperator<double>;
-template class SamplingOperator<float>;
-template class SamplingOperator<double>;
 
 }  // namespace krylov

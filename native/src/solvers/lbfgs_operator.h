@@ -1,7 +1,9 @@
 // Limited-memory BFGS: pairs (s, y) that have seen y = B s, and the inverse of
 // B that they imply, by the two-loop recursion (Nocedal 1980; Liu & Nocedal
 // 1989). The L-BFGS optimizers keep such pairs; as an operator they are a
-// preconditioner, made from the products of an earlier conjugate-gradient solve.
+// preconditioner, made from the products of an earlier conjugate-gradient solve:
+// a pair and its multiple imply the same inverse, so that a direction p and B p
+// serve for the step alpha p and what it does to the residual.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "krylov/linear_operator.h"
+#include "krylov/solvers.h"
 #include "solvers/vectors.h"
 
 namespace krylov {
@@ -31,8 +33,6 @@ class LbfgsPairs {
   std::int64_t capacity() const noexcept { return capacity_; }
   const std::vector<Pair>& pairs() const noexcept { return pairs_; }  // oldest first
   bool empty() const noexcept { return pairs_.empty(); }
-  // Takes the memory of all pairs now, so that nothing later allocates.
-  void reserve();
   void clear() noexcept;
 
   // Copies in the newest pair; the oldest gives way where there are `capacity`. False, and nothing happens, unless
@@ -41,8 +41,14 @@ class LbfgsPairs {
   // For a sequence of pairs, of which few are to be kept, spread evenly over all so far (Morales & Nocedal 2000, §3:
   // the distance between kept ones doubles when there is no more room). Pairs without positive curvature are left out.
   void sample(Vectors<T>& vectors, const T* s, const T* y);
+  // One of the two: sample(), or add() of whatever has positive curvature.
+  void offer(Vectors<T>& vectors, const T* s, const T* y, bool spread);
   // For state that is read back.
   void append(Pair pair);
+  // y += shift s, as for the matrix plus shift I; pairs whose curvature is then not positive are dropped.
+  void shift(Vectors<T>& vectors, double shift);
+  // The pairs, which leave.
+  std::vector<CollectedPair<T>> release();
 
   // out = H v with H_0 = initial_scale I; out may be v. Without pairs H = I.
   void apply(Vectors<T>& vectors, const T* v, T* out, double initial_scale);
@@ -52,12 +58,11 @@ class LbfgsPairs {
   double mean_scale() const noexcept;  // over all pairs, as oLBFGS has it
 
  private:
-  Pair take_spare();
   void put(Vectors<T>& vectors, std::size_t victim, const T* s, const T* y, double curvature);
 
   std::int64_t size_, capacity_;
   std::int64_t offered_ = 0, spacing_ = 1;  // of sample()
-  std::vector<Pair> pairs_, spare_;
+  std::vector<Pair> pairs_;
   std::vector<double> weights_;  // of the two loops
 };
 
@@ -73,35 +78,14 @@ class LbfgsOperator final : public LinearOperator<T> {
   int threads() const noexcept override { return threads_; }
   void apply(Team& team, const T* v, T* out) noexcept override;
   void apply_transposed(Team& team, const T* v, T* out) noexcept override { apply(team, v, out); }
+  // Not while there is a product.
+  LbfgsPairs<T>& pairs() noexcept { return pairs_; }
 
  private:
   std::mutex mutex_;  // products share the weights of the two loops
   LbfgsPairs<T> pairs_;
   VectorLayout<T> layout_;
   int threads_;
-  Vectors<T> vectors_;
-};
-
-// A symmetric operator that offers each of its products to sample(): with s = v and y = B v. A pair and its multiple
-// imply the same inverse, so conjugate gradients on it gather their own s = alpha p, y = alpha B p.
-template <Scalar T>
-class SamplingOperator final : public LinearOperator<T> {
- public:
-  // `pairs` outlives it.
-  SamplingOperator(std::shared_ptr<LinearOperator<T>> inner, LbfgsPairs<T>& pairs)
-      : inner_(std::move(inner)), pairs_(pairs), vectors_(inner_->threads(), inner_->rows()) {
-    pairs.reserve();
-  }
-
-  std::int64_t rows() const noexcept override { return inner_->rows(); }
-  VectorLayout<T> layout() const noexcept override { return inner_->layout(); }
-  int threads() const noexcept override { return inner_->threads(); }
-  void apply(Team& team, const T* v, T* out) noexcept override;
-  void apply_transposed(Team& team, const T* v, T* out) noexcept override { apply(team, v, out); }
-
- private:
-  std::shared_ptr<LinearOperator<T>> inner_;
-  LbfgsPairs<T>& pairs_;
   Vectors<T> vectors_;
 };
 

@@ -37,20 +37,21 @@ Procedure<SolveResult<T>> least_squares(Session& session, OperatorPort<T> a, con
   const double rhs_norm = outputs.norm(rhs);
   const double start_norm = x0 == nullptr ? 0 : inputs.norm(x0);
   const bool warm = start_norm > 0 && rhs_norm > 0;
-  double scale = kNone, square = 0;  // |A'b|, |s|^2
+  double scale = kNone, square = kNone;  // |A'b|, |s|^2
+  result.quadratic = warm || !std::isfinite(rhs_norm) || !std::isfinite(start_norm) ? kNone : 0;
   outputs.copy(rhs, r);
   if (start_norm > 0 && std::isfinite(start_norm) && !(rhs_norm == 0)) inputs.copy(x0, x);
   if (!std::isfinite(rhs_norm) || !std::isfinite(start_norm)) {
     end = SolveReason::kNotFinite;
   } else if (rhs_norm == 0) {
-    scale = 0;
+    scale = square = 0;
   } else if (session.stopped()) {
     end = SolveReason::kAborted;
   } else {
     co_await a.apply_transposed(session, rhs, s);
     ++result.products;
-    square = inputs.dot(s, s);
-    scale = std::sqrt(square);
+    scale = inputs.norm(s);
+    if (!warm) square = scale * scale;
     if (warm && !session.stopped()) {
       co_await a.apply(session, x, q);
       ++result.products;
@@ -64,8 +65,10 @@ Procedure<SolveResult<T>> least_squares(Session& session, OperatorPort<T> a, con
     }
     if (session.stopped()) {
       end = SolveReason::kAborted;
+      square = kNone;
     } else if (!std::isfinite(square) || !std::isfinite(scale)) {
       end = SolveReason::kNotFinite;
+      square = kNone;
     }
   }
   const double threshold = std::max(options.absolute_tolerance, options.tolerance * scale);
@@ -109,6 +112,7 @@ Procedure<SolveResult<T>> least_squares(Session& session, OperatorPort<T> a, con
     inputs.add(x, alpha, p, x);
     ++i;
     result.quadratic -= alpha * square / 2;
+    result.residual_norm = kNone;  // until it is known of this x
 
     co_await a.apply_transposed(session, r, s);
     ++result.products;

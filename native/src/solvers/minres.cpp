@@ -61,7 +61,7 @@ Procedure<SolveResult<T>> minres(Session& session, OperatorPort<T> b, const T* r
   }
   if (!end && !std::isfinite(square)) end = SolveReason::kNotFinite;
 
-  const double first = end ? 0 : std::sqrt(square);  // |b|
+  const double first = end ? kNone : std::sqrt(square);  // |b|
   const double threshold = std::max(options.absolute_tolerance, options.tolerance * first);
   if (first > 0) {
     vectors.scale(1 / first, v);

@@ -2,6 +2,7 @@
 // diagonal, the Frobenius norm, Hutch++, and the noise of batch operators.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "krylov/spectra.h"
 #include "solvers/random_vectors.h"
@@ -63,7 +64,10 @@ Procedure<HutchinsonResult<T>> hutchinson(Session& session, OperatorPort<T> b, H
   Vectors<T> vectors(session, b.columns());
   AlignedBuffer<T> z = vectors.make(), w = vectors.make();
   const bool diagonal = options.watch == Moment::kDiagonal;
-  if (diagonal) result.diagonal = vectors.make();
+  if (diagonal) {
+    result.diagonal = vectors.make();
+    vectors.fill(std::numeric_limits<T>::quiet_NaN(), result.diagonal.data());
+  }
   for (std::int64_t p = 0; p < options.max_probes; ++p) {
     random.write(p, z.data());
     if (!session.stopped()) co_await b.apply(session, z.data(), w.data());
@@ -83,7 +87,11 @@ Procedure<HutchinsonResult<T>> hutchinson(Session& session, OperatorPort<T> b, H
     if (diagonal) {
       vectors.multiply(z.data(), w.data(), w.data());
       const double share = 1.0 / static_cast<double>(p + 1);
-      vectors.combine(1 - share, result.diagonal.data(), share, w.data(), result.diagonal.data());
+      if (p == 0) {
+        vectors.copy(w.data(), result.diagonal.data());
+      } else {
+        vectors.combine(1 - share, result.diagonal.data(), share, w.data(), result.diagonal.data());
+      }
       diagonal_norm = vectors.norm(result.diagonal.data());
       result.diagonal_error = diagonal_error(result, diagonal_norm);
     }

@@ -12,6 +12,8 @@ namespace {
 
 // Elements of a partial result: it fixes the order of every sum.
 constexpr std::int64_t kChunk = 8192;
+// Rows that dots() takes at a time: their partial results have room of their own, and x is read once for all of them.
+constexpr std::int64_t kRows = 8;
 // Below this a pass over a vector takes less time than two threads take to meet.
 constexpr std::int64_t kWorthSharing = 4 * kChunk;
 
@@ -22,11 +24,15 @@ Vectors<T>::Vectors(Session& session, std::int64_t size)
     : session_(&session),
       threads_(session.threads()),
       size_(size),
-      partials_(static_cast<std::size_t>(ceil_div(size, kChunk))) {}
+      chunks_(ceil_div(size, kChunk)),
+      partials_(static_cast<std::size_t>(chunks_ * kRows)) {}
 
 template <Scalar T>
 Vectors<T>::Vectors(int threads, std::int64_t size)
-    : threads_(threads), size_(size), partials_(static_cast<std::size_t>(ceil_div(size, kChunk))) {}
+    : threads_(threads),
+      size_(size),
+      chunks_(ceil_div(size, kChunk)),
+      partials_(static_cast<std::size_t>(chunks_ * kRows)) {}
 
 template <Scalar T>
 template <class Body>
@@ -54,7 +60,12 @@ template <class Body>
 double Vectors<T>::reduce(Body&& body) noexcept {
   double* partials = partials_.data();
   each([&](std::int64_t first, std::int64_t count) { partials[first / kChunk] = body(first, count); });
-  return sum_in_order(partials_.span());
+  return total(0);
+}
+
+template <Scalar T>
+double Vectors<T>::total(std::int64_t row) const noexcept {
+  return sum_in_order({partials_.data() + row * chunks_, static_cast<std::size_t>(chunks_)});
 }
 
 template <Scalar T>
@@ -69,16 +80,15 @@ double Vectors<T>::norm(const T* x) noexcept {
 
 template <Scalar T>
 void Vectors<T>::dots(const T* rows, std::int64_t count, const T* x, std::span<double> out) noexcept {
-  const std::int64_t chunks = ceil_div(size_, kChunk);
-  AlignedBuffer<double> partials(static_cast<std::size_t>(chunks * count));
-  each([&](std::int64_t first, std::int64_t n) {
-    for (std::int64_t i = 0; i < count; ++i) {
-      partials.data()[i * chunks + first / kChunk] = kernels<T>().dot(rows + i * size_ + first, x + first, n);
-    }
-  });
-  for (std::int64_t i = 0; i < count; ++i) {
-    out[static_cast<std::size_t>(i)] =
-        sum_in_order({partials.data() + i * chunks, static_cast<std::size_t>(chunks)});
+  double* partials = partials_.data();
+  for (std::int64_t row = 0; row < count; row += kRows) {
+    const std::int64_t together = std::min(kRows, count - row);
+    each([&](std::int64_t first, std::int64_t n) {
+      for (std::int64_t i = 0; i < together; ++i) {
+        partials[i * chunks_ + first / kChunk] = kernels<T>().dot(rows + (row + i) * size_ + first, x + first, n);
+      }
+    });
+    for (std::int64_t i = 0; i < together; ++i) out[static_cast<std::size_t>(row + i)] = total(i);
   }
 }
 
@@ -103,8 +113,8 @@ double Vectors<T>::largest_magnitude(const T* x) noexcept {
     partials[first / kChunk] = most;
   });
   double most = 0;
-  for (const double size : partials_.span()) {
-    if (!(size <= most)) most = size;
+  for (std::int64_t c = 0; c < chunks_; ++c) {
+    if (!(partials[c] <= most)) most = partials[c];
   }
   return most;
 }

@@ -25,7 +25,7 @@ class Vectors {
 
   double dot(const T* x, const T* y) noexcept;
   double norm(const T* x) noexcept;
-  // out[i] = x . row i of `rows` [count, size]: one pass over x for all.
+  // out[i] = x . row i of `rows` [count, size], several rows in one pass over x.
   void dots(const T* rows, std::int64_t count, const T* x, std::span<double> out) noexcept;
   double sum_magnitudes(const T* x) noexcept;  // |x|_1
   double largest_magnitude(const T* x) noexcept;
@@ -53,11 +53,12 @@ class Vectors {
  private:
   template <class Body> void each(Body&& body) noexcept;           // body(first, count)
   template <class Body> double reduce(Body&& body) noexcept;       // sum of body(first, count) in order
+  double total(std::int64_t row) const noexcept;                   // of a row of partials_, in order
   Session* session_ = nullptr;
   Team* team_ = nullptr;
   int threads_;
-  std::int64_t size_;
-  AlignedBuffer<double> partials_;
+  std::int64_t size_, chunks_;
+  AlignedBuffer<double> partials_;  // [rows, chunks]
 };
 
 }  // namespace krylov

@@ -34,6 +34,10 @@ Status EpochRun<T>::prepare() {
   if (validation_data() != nullptr) {
     if (Status s = Evaluator<T>::create(network, options_.tasks, options_.l2, evaluator_); !s.ok()) return s;
   }
+  if (options_.stability.has_value()) {
+    const std::shared_ptr<const Network<T>> shared(model_, &network);
+    if (Status s = StabilityProbe<T>::create(shared, data_, options_, stability_); !s.ok()) return s;
+  }
   if (options_.has_early_stopping) {
     if (Status s = check_early_stopping(); !s.ok()) return s;
     if (options_.early_stopping.restore_best) best_parameters_ = AlignedBuffer<T>(parameters_.size());
@@ -80,12 +84,14 @@ bool EpochRun<T>::advance(Team& team) noexcept {
   while (!ended_ && seconds_since(start) < kSliceSeconds) {
     if (aborting()) {
       settle(team);
+      if (stability_ != nullptr) stability_->cancel();
       if (!ended_) end(EndReason::kAborted);
     } else if (epoch_ >= options_.epochs) {
       end(EndReason::kCompleted);
-    } else if (validating_) {
-      if (!evaluator_->advance(team, threads_)) finish_epoch();
-      validation_seconds_ = seconds_since(validation_start_);
+    } else if (stage_ == Stage::kValidation) {
+      validate(team);
+    } else if (stage_ == Stage::kRecord) {
+      take_record(team, start);
     } else {
       take_steps(team, start);
     }
@@ -156,11 +162,33 @@ void EpochRun<T>::take_steps(Team& team, Clock::time_point slice) noexcept {
     const bool all = !options_.has_validation_rows;
     evaluator_->begin(parameters_.data(), *validation_data(), all ? nullptr : rows.data(),
                       all ? validation_data()->rows() : static_cast<std::int64_t>(rows.size()));
-    validating_ = true;
+    stage_ = Stage::kValidation;
     validation_start_ = Clock::now();
   } else {
-    finish_epoch();
+    begin_record();
   }
+}
+
+template <Scalar T>
+void EpochRun<T>::validate(Team& team) {
+  if (evaluator_->advance(team, threads_)) return;
+  validation_seconds_ = seconds_since(validation_start_);
+  begin_record();
+}
+
+// What is measured besides, where the epoch has any of it, at the parameters of its end.
+template <Scalar T>
+void EpochRun<T>::begin_record() {
+  if (stability_ == nullptr || !stability_->due(epoch_ + 1)) return finish_epoch();
+  stability_->begin(parameters_.data(), epoch_ + 1);
+  stage_ = Stage::kRecord;
+}
+
+template <Scalar T>
+void EpochRun<T>::take_record(Team& team, Clock::time_point slice) {
+  if (stability_->advance(team, slice + std::chrono::milliseconds(Job::kSliceMilliseconds))) return;
+  if (stability_->failed()) return end(EndReason::kFailed);
+  finish_epoch();
 }
 
 template <Scalar T>
@@ -181,12 +209,13 @@ void EpochRun<T>::finish_epoch() {
   record.learning_rate = learning_rate_;
   record.train_seconds = train_seconds_;
   describe(record.step);
-  if (validating_) {
-    validating_ = false;
+  if (evaluator_ != nullptr) {
     record.validated = true;
     record.validation = evaluator_->result();
-    record.validation_seconds = seconds_since(validation_start_);
+    record.validation_seconds = validation_seconds_;
   }
+  if (stage_ == Stage::kRecord) record.stability = stability_->result();
+  stage_ = Stage::kSteps;
   total_seconds_ += train_seconds_;
   train_seconds_ = loss_sum_ = weight_sum_ = 0;
   const bool stop = judge(record);

@@ -11,6 +11,7 @@
 #include "krylov/training.h"
 #include "training/evaluator.h"
 #include "training/sampler.h"
+#include "training/stability_probe.h"
 
 namespace krylov {
 
@@ -73,6 +74,7 @@ class EpochRun : public TrainingRun {
   // The word of a minimizer that is done: the run ends with the epoch's last step.
   const char* converged_ = "";
   double train_seconds_ = 0;
+  double learning_rate_ = 0;  // of the newest update
 
  private:
   const Dataset* validation_data() const noexcept;
@@ -80,15 +82,20 @@ class EpochRun : public TrainingRun {
   Status check_early_stopping() const noexcept;
   void start_epoch(bool resumed) noexcept;
   void take_steps(Team& team, Clock::time_point slice) noexcept;
+  void validate(Team& team);
+  void begin_record();
+  void take_record(Team& team, Clock::time_point slice);
   void finish_epoch();
   bool judge(EpochRecord& record) noexcept;
 
   AlignedBuffer<T> best_parameters_;
   std::unique_ptr<Evaluator<T>> evaluator_;
+  std::unique_ptr<StabilityProbe<T>> stability_;
   std::atomic<bool> abort_{false};
-  bool validating_ = false;
+  enum class Stage : std::uint8_t { kSteps, kValidation, kRecord };
+  Stage stage_ = Stage::kSteps;
   std::int64_t epoch_ = 0, best_epoch_ = 0;
-  double loss_sum_ = 0, weight_sum_ = 0, learning_rate_ = 0, best_value_ = 0;
+  double loss_sum_ = 0, weight_sum_ = 0, best_value_ = 0;
   double validation_seconds_ = 0, total_seconds_ = 0;
   Clock::time_point validation_start_, published_ = Clock::now();
   EndRecord end_;

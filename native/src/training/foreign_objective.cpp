@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "kernels/kernel_table.h"
 #include "solvers/vectors.h"
@@ -57,29 +58,56 @@ std::uint32_t ForeignObjective<T>::provides() const noexcept {
 template <Scalar T>
 std::optional<double> ForeignObjective<T>::known(const T* x) const noexcept {
   for (const Known& k : known_) {
-    if (!k.x.empty() && std::equal(x, x + size_, k.x.data())) return k.f;
+    if (k.is_set && std::equal(x, x + size_, k.x.data())) return k.f;
   }
   return std::nullopt;
 }
 
 template <Scalar T>
+void ForeignObjective<T>::forget_all_but(const T* x) {
+  const std::optional<double> f = known(x);
+  for (Known& k : known_) k.is_set = false;
+  next_known_ = 0;
+  if (f) keep(x, *f);
+}
+
+template <Scalar T>
+void ForeignObjective<T>::restore(const T* x, const MinimizationState& state) {
+  evaluations_ = state.evaluations;
+  repeats_gradient_ = state.gradient_known;
+  for (Known& k : known_) k.is_set = false;
+  next_known_ = 0;
+  if (state.value) keep(x, *state.value);
+}
+
+template <Scalar T>
 void ForeignObjective<T>::remember(const T* x, double f) {
   ++evaluations_;
+  keep(x, f);
+}
+
+template <Scalar T>
+void ForeignObjective<T>::remember_gradient(const T* x, double f) {
+  if (!std::exchange(repeats_gradient_, false)) remember(x, f);
+}
+
+template <Scalar T>
+void ForeignObjective<T>::keep(const T* x, double f) {
   Known& slot = known_[next_known_++ % known_.size()];
   if (slot.x.empty()) slot.x = AlignedBuffer<T>(static_cast<std::size_t>(size_));
   std::copy_n(x, size_, slot.x.data());
   slot.f = f;
+  slot.is_set = true;
 }
 
 template <Scalar T>
-Procedure<double> ForeignObjective<T>::value(Session& session, const T* x, Samples samples) {
-  if (!sources_.value && sources_.gradient) {
-    if (scratch_.empty()) scratch_ = AlignedBuffer<T>(static_cast<std::size_t>(size_));
-    co_return co_await gradient(session, x, samples, scratch_.data(), nullptr);
-  }
+Procedure<double> ForeignObjective<T>::value(Session& session, const T* x, Samples) {
   double f = 0;
   if (sources_.value) {
     f = co_await session.ask({FunctionSources::kValue, x, size_, nullptr, 0});
+  } else if (sources_.gradient) {
+    if (scratch_.empty()) scratch_ = AlignedBuffer<T>(static_cast<std::size_t>(size_));
+    f = co_await session.ask({FunctionSources::kGradient, x, size_, scratch_.data(), size_});
   } else {
     f = co_await ask_residuals(session, x);
   }
@@ -102,7 +130,7 @@ Procedure<double> ForeignObjective<T>::gradient(Session& session, const T* x, Sa
     for (double& e : twice) e *= 2;
     vectors.add_rows(twice, jacobian_.data(), g);
   }
-  if (!session.stopped()) remember(x, f);
+  if (!session.stopped()) remember_gradient(x, f);
   co_return f;
 }
 
@@ -135,8 +163,11 @@ template <Scalar T>
 Procedure<double> ForeignObjective<T>::residuals(Session& session, const T* x, double* jtj, double* jte) {
   const double sum = co_await ask_residuals(session, x);
   if (session.stopped()) co_return sum;
-  remember(x, sum);
-  if (jtj == nullptr) co_return sum;
+  if (jtj == nullptr) {
+    remember(x, sum);
+    co_return sum;
+  }
+  remember_gradient(x, sum);
   co_await ask_jacobian(session, x);
   if (session.stopped()) co_return sum;
   std::fill_n(jtj, size_ * size_, 0.0);

@@ -16,6 +16,11 @@ class ForeignObjective final : public Objective<T> {
   std::int64_t evaluations() const noexcept { return evaluations_; }
   // f(x) where it was among the last values asked for.
   std::optional<double> known(const T* x) const noexcept;
+  // At the start of an update, so that what is known later depends on nothing before it but f at x.
+  void forget_all_but(const T* x);
+  // The gradient to come has been counted, before a state was saved.
+  bool repeats_gradient() const noexcept { return repeats_gradient_; }
+  void restore(const T* x, const MinimizationState& state);
 
   std::int64_t size() const noexcept override { return size_; }
   std::uint32_t provides() const noexcept override;
@@ -32,6 +37,9 @@ class ForeignObjective final : public Objective<T> {
   Procedure<double> ask_residuals(Session& session, const T* x);
   Procedure<void> ask_jacobian(Session& session, const T* x);
   void remember(const T* x, double f);
+  // The same of a gradient, which may repeat one.
+  void remember_gradient(const T* x, double f);
+  void keep(const T* x, double f);
 
   std::int64_t size_;
   FunctionSources sources_;
@@ -42,9 +50,11 @@ class ForeignObjective final : public Objective<T> {
   struct Known {
     AlignedBuffer<T> x;
     double f = 0;
+    bool is_set = false;
   };
   std::array<Known, 4> known_;
   std::size_t next_known_ = 0;
+  bool repeats_gradient_ = false;
 };
 
 }  // namespace krylov

@@ -23,6 +23,7 @@ class ForeignMinimization final : public Minimization<T> {
 
   Procedure<void> update(Session& session) override {
     std::copy_n(x_.data(), x_.size(), before_.data());
+    objective_.forget_all_but(x_.data());
     co_await run_update<T>(session, objective_, *minimizer_, x_.data(), before_.data(), result_);
   }
   Procedure<void> evaluate(Session& session) override {
@@ -32,6 +33,20 @@ class ForeignMinimization final : public Minimization<T> {
     } else {
       value_ = co_await objective_.value(session, x_.data(), Samples::kGradient);
     }
+  }
+
+  MinimizationState save() const override {
+    MinimizationState state;
+    state.optimizer = minimizer_->save();
+    state.evaluations = objective_.evaluations();
+    state.value = objective_.known(x_.data());
+    state.gradient_known = objective_.repeats_gradient() || minimizer_->knows(objective_, x_.data());
+    return state;
+  }
+  Status restore(const MinimizationState& state) override {
+    if (Status s = minimizer_->restore(state.optimizer); !s.ok()) return s;
+    objective_.restore(x_.data(), state);
+    return Status::success();
   }
 
   std::span<const T> x() const noexcept override { return x_.span(); }

@@ -117,13 +117,13 @@ Procedure<OperatorPort<T>> NetworkObjective<T>::curvature(Session& session, cons
 
 template <Scalar T>
 Procedure<double> NetworkObjective<T>::residuals(Session& session, const T* x, double* jtj, double* jte) {
-  residuals_->begin(x, jtj, jte);
-  const double cost = residuals_->cost(jtj != nullptr);
-  const int threads = useful_threads(cost * double(at(Samples::kGradient).rows()), at(Samples::kGradient).rows(), asked_);
+  const std::int64_t rows = at(Samples::kGradient).rows();
+  const int threads = useful_threads(residuals_->cost(jtj != nullptr) * double(rows), rows, asked_);
+  residuals_->begin(x, jtj, jte, threads);
   bool more = true;
   while (more && !session.stopped()) {
     co_await session.pause();
-    more = residuals_->chunk(session.team(), threads);
+    more = residuals_->chunk(session.team());
   }
   co_return residuals_->sum();
 }

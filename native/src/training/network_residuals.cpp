@@ -77,36 +77,31 @@ double NetworkResiduals<T>::cost(bool equations) const noexcept {
 }
 
 template <Scalar T>
-void NetworkResiduals<T>::make_jacobian() {
-  const auto rows = static_cast<std::size_t>(workspace_.max_rows() * outputs_);
-  jacobian_ = AlignedBuffer<double>(rows * static_cast<std::size_t>(ld_));
-}
-
-template <Scalar T>
-void NetworkResiduals<T>::begin(const T* x, double* jtj, double* jte) noexcept {
+void NetworkResiduals<T>::begin(const T* x, double* jtj, double* jte, int threads) {
+  threads_ = std::clamp(threads, 1, Team::kMaxThreads);
   x_ = x, jtj_ = jtj, jte_ = jte;
   position_ = 0, sum_ = 0;
   pass_.parameters = x;
   if (jtj == nullptr) return;
+  if (jacobian_.empty()) {
+    jacobian_ = AlignedBuffer<double>(static_cast<std::size_t>(workspace_.max_rows() * outputs_ * ld_));
+  }
+  const auto gradients = static_cast<std::size_t>(threads_ * columns_);
+  if (sample_.size() < gradients) sample_ = AlignedBuffer<T>(gradients);
   network_->transpose(x, transposed_.data());
   std::fill_n(jtj, columns_ * columns_, 0.0);
   std::fill_n(jte, columns_, 0.0);
 }
 
 template <Scalar T>
-bool NetworkResiduals<T>::chunk(Team& team, int threads) noexcept {
-  if (jtj_ != nullptr && jacobian_.empty()) make_jacobian();
+bool NetworkResiduals<T>::chunk(Team& team) noexcept {
   const std::int64_t count = std::min(workspace_.max_rows(), row_count_ - position_);
   batch_.select(*data_, index_ != nullptr ? index_ + position_ : nullptr, count, index_ != nullptr ? 0 : position_);
   pass_.rows = count;
   position_ += count;
-  const auto asked = static_cast<std::size_t>(std::max(1, std::min(threads, team.size())));
-  if (jtj_ != nullptr && sample_.size() < asked * static_cast<std::size_t>(columns_)) {
-    sample_ = AlignedBuffer<T>(asked * static_cast<std::size_t>(columns_));
-  }
   team_ = &team;
   team.run(
-      static_cast<int>(asked),
+      threads_,
       [](void* context, int t, int n) noexcept {
         auto& self = *static_cast<NetworkResiduals*>(context);
         self.rows(t, n);

@@ -25,15 +25,15 @@ class NetworkResiduals {
   // the sample's weight; those of several are scaled to share one factor.
   double factor() const noexcept { return factor_; }
 
-  // At x; jtj [n, n] and jte [n] in public order, or both null. Then chunk() until it returns false.
-  void begin(const T* x, double* jtj, double* jte) noexcept;
-  bool chunk(Team& team, int threads) noexcept;
+  // At x; jtj [n, n] and jte [n] in public order, or both null. Takes the memory that `threads` threads need, so may
+  // throw std::bad_alloc. Then chunk() until it returns false.
+  void begin(const T* x, double* jtj, double* jte, int threads);
+  bool chunk(Team& team) noexcept;
   double sum() const noexcept { return sum_; }
   // Multiply-adds of one row, with and without the equations.
   double cost(bool equations) const noexcept;
 
  private:
-  void make_jacobian();
   void rows(int thread, int threads) noexcept;
 
   std::shared_ptr<const Network<T>> network_;
@@ -55,6 +55,7 @@ class NetworkResiduals {
   double* jtj_ = nullptr;
   double* jte_ = nullptr;
   double sum_ = 0;
+  int threads_ = 1;
   Team* team_ = nullptr;
 };
 

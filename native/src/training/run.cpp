@@ -14,8 +14,8 @@ template <Scalar T>
 class Run final : public EpochRun<T> {
   using Base = EpochRun<T>;
   using typename Base::Clock;
-  using Base::data_, Base::ended_, Base::model_, Base::options_, Base::parameters_, Base::sampler_, Base::threads_,
-      Base::train_seconds_;
+  using Base::data_, Base::ended_, Base::learning_rate_, Base::model_, Base::options_, Base::parameters_,
+      Base::sampler_, Base::threads_, Base::train_seconds_;
 
  public:
   Run(std::shared_ptr<Model<T>> model, std::shared_ptr<const Dataset> data, const TrainingOptions& options,
@@ -29,6 +29,10 @@ class Run final : public EpochRun<T> {
     if (Status s = StepEngine<T>::create(network, options_, options_.batch_size, engine_); !s.ok()) return s;
     if (options_.has_state) {
       if (Status s = engine_->restore(options_.state); !s.ok()) return s;
+      // A state from the end of an epoch, before its record: that has the rate of the update before.
+      UpdateRule<T>& rule = engine_->optimizer().rule();
+      rule.prepare(std::max<std::int64_t>(1, updates()));
+      learning_rate_ = rule.learning_rate();
     }
     engine_->attach(parameters_.data());
     threads_ = useful_threads(network.step_cost() * double(options_.batch_size), options_.batch_size, options_.threads);
@@ -37,6 +41,7 @@ class Run final : public EpochRun<T> {
 
   std::int64_t updates() const noexcept override { return engine_->step(); }
   TrainingState optimizer_state() const override { return engine_->save(); }
+  void describe(StepNumbers& numbers) const override { engine_->describe(numbers); }
 
   void run_steps(Team& team, typename Clock::time_point slice) noexcept override {
     slice_ = slice;
@@ -57,13 +62,7 @@ class Run final : public EpochRun<T> {
   void body(int thread, int threads) noexcept {
     Barrier& barrier = team_->barrier();
     while (true) {
-      if (engine_->has_place()) {
-        engine_->place(thread, threads);
-        barrier.wait(thread, threads);
-      }
-      engine_->rows(thread, threads);
-      barrier.wait(thread, threads);
-      if (engine_->losses_finite()) engine_->units(thread, threads);
+      engine_->take(&barrier, thread, threads);
       barrier.wait(thread, threads);
       if (thread == 0) end_step();
       barrier.wait(thread, threads);
@@ -82,9 +81,9 @@ class Run final : public EpochRun<T> {
     const double loss = engine_->loss();
     engine_->end();
     this->record_step(loss, rate, step_rows_);
-    if (engine_->not_finite_unit() >= 0) {
+    if (!engine_->update_finite()) {
       stop_ = true;
-      this->end(EndReason::kNotFinite, engine_->unit_name(engine_->not_finite_unit()));
+      this->end(EndReason::kNotFinite, engine_->not_finite_in());
       return;
     }
     if (this->wants_step_record()) this->tell_step(loss, train_seconds_ + this->seconds_since(steps_start_));
@@ -105,6 +104,9 @@ template <Scalar T>
 Status create_run(std::shared_ptr<Model<T>> model, std::shared_ptr<const Dataset> data, const TrainingOptions& options,
                   std::unique_ptr<RunObserver> observer, std::shared_ptr<TrainingRun>& out) {
   if (is_minimizer(options.optimizer.kind)) {
+    if (options.step_size) {
+      return Status::error(ErrorCode::kOption, "stepSize", "none: this optimizer finds its step sizes itself");
+    }
     return create_minimizer_run<T>(std::move(model), std::move(data), options, std::move(observer), out);
   }
   auto run = std::make_shared<Run<T>>(std::move(model), std::move(data), options, std::move(observer));

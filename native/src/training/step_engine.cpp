@@ -19,7 +19,8 @@ constexpr std::int64_t kRowGrain = 8;
 
 template <Scalar T>
 StepEngine<T>::StepEngine(const Network<T>& network, const TrainingOptions& options, std::int64_t max_rows)
-    : network_(&network), workspace_(network, max_rows, WorkspaceKind::kBackward),
+    : network_(&network),
+      workspace_(network, max_rows, options.step_size ? WorkspaceKind::kTangent : WorkspaceKind::kBackward),
       batch_(network, losses_of(options.tasks), max_rows),
       transposed_(static_cast<std::size_t>(network.transposed_size())),
       penalties_(options.l2 != 0 ? network.units().size() : 0), shares_(network.units()), l2_(options.l2) {
@@ -35,9 +36,13 @@ Status StepEngine<T>::create(const Network<T>& network, const TrainingOptions& o
                              std::unique_ptr<StepEngine>& out) {
   const std::vector<LossSpec> losses = losses_of(options.tasks);
   if (Status s = check_losses<T>(network, losses); !s.ok()) return s;
+  if (options.step_size) {
+    if (Status s = RadiusStage<T>::check(network, options); !s.ok()) return s;
+  }
   std::unique_ptr<StepEngine> engine(new StepEngine(network, options, max_rows));
   if (Status s = Optimizer<T>::create(options.optimizer, network.arena_size(), engine->optimizer_); !s.ok()) return s;
   if (engine->has_place()) engine->point_ = AlignedBuffer<T>(static_cast<std::size_t>(network.arena_size()));
+  if (options.step_size) engine->radius_ = std::make_unique<RadiusStage<T>>(network, options, max_rows);
   out = std::move(engine);
   return Status::success();
 }
@@ -60,6 +65,29 @@ void StepEngine<T>::begin(const Dataset& data, const std::uint32_t* index, std::
 }
 
 template <Scalar T>
+void StepEngine<T>::take(Barrier* barrier, int thread, int threads) noexcept {
+  const auto meet = [&] {
+    if (barrier != nullptr) barrier->wait(thread, threads);
+  };
+  const Range range = rows_of(thread, threads);
+  if (has_place()) {
+    place(thread, threads);
+    meet();
+  }
+  rows(range);
+  meet();
+  if (!losses_finite()) return;
+  units(thread, threads);
+  if (radius_ == nullptr) return;
+  meet();
+  if (range.count > 0) radius_->slopes(pass_, range.first, range.count);
+  meet();
+  if (thread == 0) radius_->decide(pass_.rows);
+  meet();
+  apply(thread, threads);
+}
+
+template <Scalar T>
 void StepEngine<T>::place(int thread, int threads) noexcept {
   const auto [first, last] = shares_.of(thread, threads);
   for (std::size_t u = first; u < last; ++u) {
@@ -71,10 +99,15 @@ void StepEngine<T>::place(int thread, int threads) noexcept {
 }
 
 template <Scalar T>
-void StepEngine<T>::rows(int thread, int threads) noexcept {
+typename StepEngine<T>::Range StepEngine<T>::rows_of(int thread, int threads) const noexcept {
   const std::int64_t tiles = ceil_div(pass_.rows, kRowGrain);
   const std::int64_t first = std::min(tiles * thread / threads * kRowGrain, pass_.rows);
-  const std::int64_t count = std::min(tiles * (thread + 1) / threads * kRowGrain, pass_.rows) - first;
+  return {first, std::min(tiles * (thread + 1) / threads * kRowGrain, pass_.rows) - first};
+}
+
+template <Scalar T>
+void StepEngine<T>::rows(Range range) noexcept {
+  const auto [first, count] = range;
   if (count <= 0) return;
   batch_.load(pass_, first, count);
   pass_.forward(first, count);
@@ -86,7 +119,6 @@ template <Scalar T>
 void StepEngine<T>::units(int thread, int threads) noexcept {
   const KernelTable<T>& k = kernels<T>();
   alignas(kCacheLine) T gradient[kUnitElements<T>];
-  alignas(kCacheLine) T before[kUnitElements<T>];
   const auto [first, last] = shares_.of(thread, threads);
   for (std::size_t u = first; u < last; ++u) {
     const GradientUnit& unit = network_->units()[u];
@@ -99,17 +131,38 @@ void StepEngine<T>::units(int thread, int threads) noexcept {
       penalties_[u] = k.sum_squares(at, size);
       k.scaled_sum(gradient, static_cast<T>(l2_), at, gradient, size);
     }
-    // An update that overflows is taken back, so that the parameters stay finite.
-    std::memcpy(before, w, static_cast<std::size_t>(size) * sizeof(T));
-    optimizer_->update_range(w, gradient, unit.offset, size);
-    if (!k.all_finite(w, size)) {
-      std::memcpy(w, before, static_cast<std::size_t>(size) * sizeof(T));
-      std::int64_t seen = not_finite_unit_.load(std::memory_order_relaxed);
-      const auto mine = static_cast<std::int64_t>(u);
-      while ((seen < 0 || seen > mine) &&
-             !not_finite_unit_.compare_exchange_weak(seen, mine, std::memory_order_relaxed)) {
-      }
+    if (radius_ != nullptr) {
+      update(radius_->candidate(w, unit.offset, size), gradient, u, size);
+      radius_->take(w, unit.offset, size, u);
+    } else {
+      update(w, gradient, u, size);
+      if (!has_place()) network_->transpose_unit(parameters_, unit, transposed_.data());
     }
+  }
+}
+
+template <Scalar T>
+void StepEngine<T>::update(T* w, const T* gradient, std::size_t unit, std::int64_t size) noexcept {
+  // An update that overflows is taken back, so that the parameters stay finite.
+  alignas(kCacheLine) T before[kUnitElements<T>];
+  std::memcpy(before, w, static_cast<std::size_t>(size) * sizeof(T));
+  optimizer_->update_range(w, gradient, network_->units()[unit].offset, size);
+  if (kernels<T>().all_finite(w, size)) return;
+  std::memcpy(w, before, static_cast<std::size_t>(size) * sizeof(T));
+  std::int64_t seen = not_finite_unit_.load(std::memory_order_relaxed);
+  const auto mine = static_cast<std::int64_t>(unit);
+  while ((seen < 0 || seen > mine) &&
+         !not_finite_unit_.compare_exchange_weak(seen, mine, std::memory_order_relaxed)) {
+  }
+}
+
+template <Scalar T>
+void StepEngine<T>::apply(int thread, int threads) noexcept {
+  if (std::isnan(radius_->radius().scale)) return;
+  const auto [first, last] = shares_.of(thread, threads);
+  for (std::size_t u = first; u < last; ++u) {
+    const GradientUnit& unit = network_->units()[u];
+    radius_->apply(parameters_ + unit.offset, unit.offset, (unit.row1 - unit.row0) * kPanel<T>);
     if (!has_place()) network_->transpose_unit(parameters_, unit, transposed_.data());
   }
 }
@@ -121,14 +174,33 @@ double StepEngine<T>::loss() const noexcept {
 }
 
 template <Scalar T>
-std::string StepEngine<T>::unit_name(std::int64_t unit) const {
-  const GradientUnit& u = network_->units()[static_cast<std::size_t>(unit)];
+bool StepEngine<T>::update_finite() const noexcept {
+  const bool units = not_finite_unit_.load(std::memory_order_relaxed) < 0;
+  return units && (radius_ == nullptr || !std::isnan(radius_->radius().scale));
+}
+
+template <Scalar T>
+std::string StepEngine<T>::not_finite_in() const {
+  const std::int64_t index = not_finite_unit_.load(std::memory_order_relaxed);
+  if (index < 0) return "step";
+  const GradientUnit& u = network_->units()[static_cast<std::size_t>(index)];
   for (const TensorInfo& tensor : network_->tensors()) {
     const ParameterBlock& block = network_->blocks()[static_cast<std::size_t>(tensor.block)];
     const std::int64_t end = block.offset + block.panels * block.rows * kPanel<T>;
     if (block.offset <= u.offset && u.offset < end) return tensor.name;
   }
   return "parameters";
+}
+
+template <Scalar T>
+void StepEngine<T>::describe(StepNumbers& numbers) const {
+  if (radius_ == nullptr) return;
+  const StepRadius& radius = radius_->radius();
+  numbers.numbers.emplace_back("stepScale", radius.scale);
+  numbers.numbers.emplace_back("normalisedStep", radius.normalised_step);
+  numbers.numbers.emplace_back("convergenceRadius", radius.radius);
+  numbers.numbers.emplace_back("stepLength", radius_->step_length());
+  numbers.numbers.emplace_back("shortenedSteps", static_cast<double>(radius_->shortened()));
 }
 
 template <Scalar T>

@@ -4,6 +4,7 @@
 //   place   (rules that evaluate elsewhere) the point where the gradient is taken   | barrier
 //   rows    gather, forward, losses, backward: each thread its rows                 | barrier
 //   units   gradient of a unit over all rows, update, transposed copy               | barrier
+// With a step-size stage the units' updates are candidates first; see radius_stage.h.
 #pragma once
 
 #include <atomic>
@@ -14,9 +15,11 @@
 
 #include "krylov/network.h"
 #include "krylov/optimizer.h"
+#include "krylov/threads.h"
 #include "krylov/training.h"
 #include "network/unit_shares.h"
 #include "samples/batch.h"
+#include "training/radius_stage.h"
 
 namespace krylov {
 
@@ -36,21 +39,21 @@ class StepEngine {
 
   // Between steps, by one thread: the rows of the next step.
   void begin(const Dataset& data, const std::uint32_t* index, std::int64_t rows) noexcept;
-  // The phases, by every thread of a body, a barrier after each.
-  bool has_place() const noexcept { return optimizer_->rule().evaluates_elsewhere(); }
-  void place(int thread, int threads) noexcept;
-  void rows(int thread, int threads) noexcept;
-  // True when the losses were finite, so that units() may follow. After the barrier of rows().
+  // All phases, by every thread of a body; the caller lets them meet afterwards. No barrier: one thread only.
+  void take(Barrier* barrier, int thread, int threads) noexcept;
+  // False: nothing was updated. After take().
   bool losses_finite() const noexcept { return losses_finite_.load(std::memory_order_relaxed); }
-  void units(int thread, int threads) noexcept;
-  // After the barrier of units(), by one thread.
+  // After take(), by one thread.
   void end() noexcept { optimizer_->end(); }
 
-  // Reduced loss of the step, with l2's term; after units().
+  // Reduced loss of the step, with l2's term; after take().
   double loss() const noexcept;
-  // Units whose update was not finite and therefore not applied; -1: none.
-  std::int64_t not_finite_unit() const noexcept { return not_finite_unit_.load(std::memory_order_relaxed); }
-  std::string unit_name(std::int64_t unit) const;
+  // False where an update, or a part of it, was not finite and therefore not applied.
+  bool update_finite() const noexcept;
+  // The tensor of the first such part, or `step`.
+  std::string not_finite_in() const;
+  // What a stage has to tell of the newest step.
+  void describe(StepNumbers& numbers) const;
   std::int64_t step() const noexcept { return optimizer_->updates(); }
 
   // Of the dropout masks.
@@ -61,6 +64,17 @@ class StepEngine {
 
  private:
   StepEngine(const Network<T>& network, const TrainingOptions& options, std::int64_t max_rows);
+  struct Range {
+    std::int64_t first, count;
+  };
+  Range rows_of(int thread, int threads) const noexcept;
+  bool has_place() const noexcept { return optimizer_->rule().evaluates_elsewhere(); }
+  void place(int thread, int threads) noexcept;
+  void rows(Range range) noexcept;
+  void units(int thread, int threads) noexcept;
+  // The rule's update of a unit at w; w as it was, and the unit noted, where it is not finite.
+  void update(T* w, const T* gradient, std::size_t unit, std::int64_t size) noexcept;
+  void apply(int thread, int threads) noexcept;
 
   const Network<T>* network_;
   std::unique_ptr<Optimizer<T>> optimizer_;
@@ -69,6 +83,7 @@ class StepEngine {
   Pass<T> pass_;
   T* parameters_ = nullptr;
   AlignedBuffer<T> transposed_, point_;
+  std::unique_ptr<RadiusStage<T>> radius_;
   AlignedBuffer<double> penalties_;  // squared norm of a unit before its update, for l2's term
   UnitShares shares_;
   double l2_;

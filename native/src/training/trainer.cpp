@@ -97,25 +97,17 @@ class StepTrainer final : public Trainer<T> {
   }
 
   void body(Barrier* barrier, int thread, int threads) noexcept {
-    const auto meet = [&] {
-      if (barrier != nullptr) barrier->wait(thread, threads);
-    };
-    if (engine_->has_place()) {
-      engine_->place(thread, threads);
-      meet();
-    }
-    engine_->rows(thread, threads);
-    meet();
-    if (engine_->losses_finite()) engine_->units(thread, threads);
+    engine_->take(barrier, thread, threads);
   }
 
   void finish(StepResult& result) {
     const Batch<T>& batch = engine_->batch();
     result.loss = engine_->loss();
     result.learning_rate = engine_->optimizer().rule().learning_rate();
-    result.finite = engine_->losses_finite() && engine_->not_finite_unit() < 0;
+    result.finite = engine_->losses_finite() && engine_->update_finite();
     if (engine_->losses_finite()) engine_->end();
     result.updates = engine_->step();
+    engine_->describe(result.step);
     result.head_losses.clear();
     result.sample_losses.assign(static_cast<std::size_t>(batch.rows()), 0.0);
     for (std::size_t h = 0; h < batch.losses().size(); ++h) {
@@ -140,7 +132,12 @@ class StepTrainer final : public Trainer<T> {
 template <Scalar T>
 Status Trainer<T>::create(std::shared_ptr<Model<T>> model, const TrainingOptions& options,
                           std::unique_ptr<Trainer>& out) {
-  if (is_minimizer(options.optimizer.kind)) return create_minimizer_trainer<T>(std::move(model), options, out);
+  if (is_minimizer(options.optimizer.kind)) {
+    if (options.step_size) {
+      return Status::error(ErrorCode::kOption, "stepSize", "none: this optimizer finds its step sizes itself");
+    }
+    return create_minimizer_trainer<T>(std::move(model), options, out);
+  }
   auto trainer = std::make_unique<StepTrainer<T>>(std::move(model), options);
   if (Status s = trainer->prepare(); !s.ok()) return s;
   out = std::move(trainer);

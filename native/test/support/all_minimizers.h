@@ -75,17 +75,27 @@ inline OptimizerSpec levenberg_marquardt_spec(const char* schedule) {
 inline std::vector<OptimizerSpec> minimizers_for_networks() {
   OptimizerSpec hessian_free = hessian_free_spec(), subspace = krylov_subspace_descent_spec(),
                 newton = newton_cg_spec(), residuals = newton_mr_spec(),
-                smoothness = gradient_normalized_smoothness_spec();
+                smoothness = gradient_normalized_smoothness_spec(), saddles = saddle_free_newton_spec();
   set(hessian_free, "cg.maxIterations", 12);
   set_word(hessian_free, "backtrackingSamples", "selection");
+  set(hessian_free, "preconditioner.every", 2);
+  OptimizerSpec factored = hessian_free, paired = hessian_free, probed = hessian_free;
+  set_word(factored, "preconditioner.kind", "kfac");
+  set_word(paired, "preconditioner.kind", "lbfgs");
+  set_word(probed, "preconditioner.kind", "hutchinson");
   set(subspace, "subspaceSize", 4);
   set(subspace, "search.maxEvaluations", 6);
   set(newton, "cg.maxIterations", 8);
   set(residuals, "minres.maxIterations", 8);
   set(smoothness, "cg.maxIterations", 8);
+  set(saddles, "subspaceSize", 5);
   return {hessian_free,
+          factored,
+          paired,
+          probed,
           newton,
           residuals,
+          saddles,
           subspace,
           smoothness,
           nonlinear_cg("polakRibiere", 1e-9, 0.1),

@@ -1,5 +1,5 @@
-// K-FAC on a network's problem: options with the defaults of the public
-// interface, and updates in public order.
+// Minimizers on a network's problem, updated in public order; K-FAC with the
+// defaults of the public interface.
 #pragma once
 
 #include <memory>
@@ -28,9 +28,9 @@ inline OptimizerSpec kfac_spec() {
 }
 
 template <Scalar T>
-class KfacRun {
+class MinimizerRun {
  public:
-  KfacRun(const PointProblem& problem, const OptimizerSpec& spec) {
+  MinimizerRun(const PointProblem& problem, const OptimizerSpec& spec) {
     std::unique_ptr<const Network<T>> network;
     REQUIRE(Network<T>::create(problem.spec, network).ok());
     network_ = std::move(network);
@@ -41,9 +41,7 @@ class KfacRun {
     }
     x_ = AlignedBuffer<T>(static_cast<std::size_t>(network_->arena_size()));
     network_->template to_arena<double>(problem.parameters, x_.span());
-    RuleOptions options(spec);
-    minimizer_ = make_kfac<T>(options, *objective_);
-    REQUIRE(options.status().ok());
+    REQUIRE(make_minimizer<T>(spec, *objective_, minimizer_).ok());
   }
 
   MinimizerReport update(bool impatient = false, Session* session = nullptr) {
@@ -72,6 +70,9 @@ class KfacRun {
   AlignedBuffer<T> x_;
   Team team_;
 };
+
+template <Scalar T>
+using KfacRun = MinimizerRun<T>;
 
 inline double reported(const MinimizerReport& report, const std::string& name) {
   for (const auto& [key, value] : report.numbers) {

@@ -27,6 +27,7 @@ std::vector<NewtonMethod<T>> newton_methods() {
   return {{hessian_free_spec(), &make_hessian_free<T>},
           {newton_cg_spec(), &make_newton_cg<T>},
           {newton_mr_spec(), &make_newton_mr<T>},
+          {saddle_free_newton_spec(), &make_saddle_free_newton<T>},
           {krylov_subspace_descent_spec(), &make_krylov_subspace_descent<T>},
           {gradient_normalized_smoothness_spec(), &make_gradient_normalized_smoothness<T>}};
 }
@@ -106,6 +107,20 @@ FunctionObjective<T> quadratic(std::vector<double> a, std::vector<double> b) {
   f.with_squares([b, n](const T*, T* squares) {
     for (std::size_t i = 0; i < n; ++i) squares[i] = static_cast<T>(b[i] * b[i]);
   });
+  return f;
+}
+
+// f = x^4/4 - x^2/2 + y^2/2: a saddle at 0, minima at x = +-1.
+inline FunctionObjective<double> double_well() {
+  FunctionObjective<double> f(2, [](const double* x, Samples, double* g) {
+    if (g != nullptr) g[0] = x[0] * x[0] * x[0] - x[0], g[1] = x[1];
+    return std::pow(x[0], 4) / 4 - x[0] * x[0] / 2 + x[1] * x[1] / 2;
+  });
+  f.with_curvature(Curvature::kHessian, [](const double* x, Samples, const double* v, double* out) {
+    out[0] = (3 * x[0] * x[0] - 1) * v[0];
+    out[1] = v[1];
+  });
+  f.with_squares([](const double*, double* s) { s[0] = s[1] = 1; });
   return f;
 }
 

@@ -39,6 +39,8 @@ inline OptimizerSpec hessian_free_spec() {
            {"preconditioner.exponent", number(0.75)},
            {"preconditioner.draws", number(1)},
            {"preconditioner.seed", number(0)},
+           {"preconditioner.every", number(1)},
+           {"preconditioner.history", number(10)},
            {"storeGrowth", number(1.3)},
            {"lineSearch.armijo", number(1e-2)},
            {"lineSearch.shrink", number(0.8)},
@@ -46,7 +48,11 @@ inline OptimizerSpec hessian_free_spec() {
            {"learningRate", number(1)},
            {"gradientTolerance", number(0)}},
           {{"damping.adapt", true}, {"backtracking", true}, {"lineSearch.enabled", true}},
-          {{"preconditioner.kind", "martens"}, {"backtrackingSamples", "gradient"}, {"curvature", "ggn"}}};
+          {{"preconditioner.kind", "martens"},
+           {"preconditioner.form", "factored"},
+           {"preconditioner.choice", "spread"},
+           {"backtrackingSamples", "gradient"},
+           {"curvature", "ggn"}}};
 }
 
 inline OptimizerSpec newton_cg_spec() {
@@ -71,19 +77,40 @@ inline OptimizerSpec newton_mr_spec() {
           {{"merit", "value"}, {"curvature", "hessian"}}};
 }
 
+inline OptimizerSpec saddle_free_newton_spec() {
+  return {"saddleFreeNewton",
+          {{"subspaceSize", number(20)},
+           {"damping.initial", number(1)},
+           {"damping.drop", number(2.0 / 3)},
+           {"damping.boost", number(1.5)},
+           {"damping.lower", number(0.25)},
+           {"damping.upper", number(0.75)},
+           {"damping.minimum", number(0)},
+           {"acceptance", number(1e-4)},
+           {"maxTries", number(40)},
+           {"gradientTolerance", number(1e-7)}},
+          {{"damping.adapt", true}},
+          {{"curvature", "hessian"}}};
+}
+
 inline OptimizerSpec krylov_subspace_descent_spec() {
   return {"krylovSubspaceDescent",
           {{"subspaceSize", number(20)},
            {"preconditioner.exponent", number(0.75)},
            {"preconditioner.draws", number(1)},
            {"preconditioner.seed", number(0)},
+           {"preconditioner.every", number(1)},
+           {"preconditioner.history", number(10)},
            {"preconditioner.floor", number(1e-4)},
            {"eigenvalueFloor", number(1e-4)},
            {"search.maxEvaluations", number(30)},
            {"search.tolerance", number(1e-4)},
            {"gradientTolerance", number(1e-7)}},
           {},
-          {{"preconditioner.kind", "martens"}, {"curvature", "ggn"}}};
+          {{"preconditioner.kind", "martens"},
+           {"preconditioner.form", "factored"},
+           {"preconditioner.choice", "spread"},
+           {"curvature", "ggn"}}};
 }
 
 inline OptimizerSpec gradient_normalized_smoothness_spec() {

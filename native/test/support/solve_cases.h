@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -60,6 +61,8 @@ template <Scalar T>
 SolveObserver<T> noting(std::vector<Noted>& notes, std::int64_t size) {
   return [&notes, size](const SolveIteration& info, const T* x) { return note<T>(notes, info, x, size); };
 }
+
+inline constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 inline Numbers random_numbers(std::int64_t size, unsigned seed) {
   Random random(seed);
@@ -117,6 +120,22 @@ inline Numbers with_spectrum(const Numbers& values, unsigned seed) {
   return out;
 }
 
+struct Solve {
+  SolveResult<double> result;
+  std::vector<Noted> notes;
+  Numbers x;
+};
+
+// A solver's result with all that it told; make(session, observer) is the call of the solver.
+template <class Make>
+Solve noted_solve(std::int64_t size, Make&& make) {
+  Solve out;
+  Session session;
+  out.result = run(session, make(session, noting<double>(out.notes, size)));
+  out.x = numbers(out.result.solution);
+  return out;
+}
+
 template <Scalar T>
 std::vector<T> cast(const Numbers& x) {
   return std::vector<T>(x.begin(), x.end());
@@ -161,5 +180,35 @@ class Watched final : public LinearOperator<double> {
 inline OperatorPort<double> watched(OperatorPort<double> port, std::function<double(std::int64_t)> before) {
   return OperatorPort<double>(std::make_shared<Watched>(std::move(port), std::move(before)));
 }
+
+// The first element of product `at` is `value`.
+inline OperatorPort<double> broken_at(OperatorPort<double> port, std::int64_t at, double value = kNan) {
+  return watched(std::move(port), [=](std::int64_t k) { return k == at ? value : 0; });
+}
+// Product `at` stops the session, and nothing may be made of it.
+inline OperatorPort<double> stopping_at(OperatorPort<double> port, std::int64_t at, Session& session) {
+  return watched(std::move(port), [&session, at](std::int64_t k) {
+    if (k == at) session.stop();
+    return k == at ? kNan : 0;
+  });
+}
+
+// B x = b with a diagonal preconditioner M, as M^-1/2 B M^-1/2 (M^1/2 x) = M^-1/2 b.
+struct Preconditioned {
+  Numbers m, inverse, matrix, rhs;
+  Preconditioned(Numbers b, Numbers right) : matrix(std::move(b)), rhs(std::move(right)) {
+    const std::size_t n = rhs.size();
+    for (std::size_t i = 0; i < n; ++i) m.push_back(0.5 + static_cast<double>(i)), inverse.push_back(1 / m.back());
+    for (std::size_t i = 0; i < n; ++i) {
+      rhs[i] /= std::sqrt(m[i]);
+      for (std::size_t j = 0; j < n; ++j) matrix[i * n + j] /= std::sqrt(m[i] * m[j]);
+    }
+  }
+  // x of M^1/2 x.
+  Numbers back(Numbers x) const {
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] /= std::sqrt(m[i]);
+    return x;
+  }
+};
 
 }  // namespace krylov::test

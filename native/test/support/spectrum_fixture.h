@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <limits>
+#include <memory>
 #include <vector>
 
+#include "krylov/network.h"
 #include "krylov/operators.h"
 #include "krylov/spectra.h"
 #include "support/function_objective.h"
@@ -61,6 +63,16 @@ struct Matrix {
     };
   }
 };
+
+inline std::unique_ptr<const Network<float>> network_of(const std::vector<LayerSpec>& layers, std::int64_t inputs) {
+  NetworkSpec spec;
+  spec.inputs = inputs;
+  spec.heads.resize(1);
+  spec.heads[0].layers = layers;
+  std::unique_ptr<const Network<float>> network;
+  REQUIRE(Network<float>::create(spec, network).ok());
+  return network;
+}
 
 inline Values evenly(std::int64_t n, double first, double last) {
   Values values(static_cast<std::size_t>(n));

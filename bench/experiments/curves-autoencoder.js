@@ -1,0 +1,29 @@
+// @ts-check
+// The deep autoencoder of Hinton & Salakhutdinov on curves of our own: Hessian-free beside Nesterov's gradient and Adam.
+
+import { adam, hessianFree, nesterov, runAutoencoder } from '../lib/autoencoder.js'
+import { drawCurves } from '../lib/curves.js'
+
+/** @type {import('../lib/autoencoder.js').Autoencoder} */
+const task = {
+  name: 'curves-autoencoder',
+  title: 'The CURVES autoencoder: Hessian-free beside Nesterov and Adam',
+  text: [
+    '20 000 images of curves, 784-400-200-100-50-25-6 and back. The original images are not at hand: these are drawn anew,',
+    'each a quadratic curve with three uniformly random control points on 28 × 28 pixels, by a soft pen (bench/lib/curves.js).',
+    'Errors on them are not those of the original set; the published ones stand here for their size.',
+  ].join('\n'),
+  encoder: [784, 400, 200, 100, 50, 25, 6],
+  read: () => ({ train: drawCurves(20_000, 1), test: drawCurves(10_000, 2) }),
+  contestants: [hessianFree(), nesterov(), adam()],
+  published: [
+    ['Hessian-free (Martens 2010), original images', 0.11],
+    ['NAG, 750 000 updates, original images', 0.074],
+    ['Hessian-free with momentum (Sutskever et al. 2013), 850 000 CG iterations, original images', 0.058],
+  ],
+}
+
+/** @param {string[]} args */
+export function run(args) {
+  return runAutoencoder(task, args)
+}
