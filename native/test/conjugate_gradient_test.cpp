@@ -382,8 +382,9 @@ TEST_CASE("conjugate gradients end with the last finite iterate") {
   CHECK(never.reason == SolveReason::kAborted);
   CHECK(never.products == 0);
   // From elsewhere the residual is not known before the first product.
-  session.stop();
-  const auto unknown = run(session, conjugate_gradient<double>(session, b, rhs.data(), rhs.data(), {}, options, {}));
+  Session second;
+  second.stop();
+  const auto unknown = run(second, conjugate_gradient<double>(second, b, rhs.data(), rhs.data(), {}, options, {}));
   CHECK(unknown.reason == SolveReason::kAborted);
   CHECK(std::isnan(unknown.residual_norm));
   CHECK(std::isnan(unknown.quadratic));
