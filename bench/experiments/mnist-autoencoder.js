@@ -1,7 +1,7 @@
 // @ts-check
 // The deep autoencoder of Hinton & Salakhutdinov on MNIST: Hessian-free beside Nesterov's gradient and Adam.
 
-import { runAutoencoder } from '../lib/autoencoder.js'
+import { adam, hessianFree, nesterov, runAutoencoder } from '../lib/autoencoder.js'
 import { readMnist } from '../lib/mnist.js'
 
 /** @type {import('../lib/autoencoder.js').Autoencoder} */
@@ -14,38 +14,12 @@ const task = {
     const { train, test } = readMnist()
     return { train: train.inputs, test: test.inputs }
   },
-  contestants: [
-    {
-      name: 'hessian-free',
-      title: 'Hessian-free',
-      text: '',
-      optimizer: (k) => k.hessianFree({}),
-      batchSize: 6000,
-      curvatureBatchSize: 2000,
-      l2: 1e-5,
-    },
-    {
-      name: 'nesterov',
-      title: 'NAG',
-      text: '',
-      optimizer: (k) =>
-        k.classicalMomentum({
-          learningRate: 0.001,
-          momentum: k.sutskeverMomentum({ maxMomentum: 0.99 }),
-          nesterov: 'lookahead',
-        }),
-      batchSize: 200,
-    },
-    {
-      name: 'adam',
-      title: 'Adam',
-      text: '',
-      optimizer: (k) => k.adam({ learningRate: 1e-3 }),
-      batchSize: 200,
-    },
+  contestants: [hessianFree(), nesterov(), adam()],
+  published: [
+    ['Hessian-free (Martens 2010)', 1.4],
+    ['NAG, 750 000 updates (Sutskever et al. 2013)', 0.73],
+    ['Hessian-free with momentum, 375 000 CG iterations (Sutskever et al. 2013)', 0.69],
   ],
-  published: [],
-  notes: '',
 }
 
 /** @param {string[]} args */

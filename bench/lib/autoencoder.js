@@ -17,14 +17,22 @@ const kLook = 60
 const kPixels = 784
 
 /**
+ * Options of `train` up to a time.
+ *
+ * @typedef {object} Stage
+ * @property {number} [until] minutes of training; none: to the end
+ * @property {any} optimizer
+ * @property {number} batchSize
+ * @property {number} [curvatureBatchSize]
+ * @property {number} [l2]
+ */
+
+/**
  * @typedef {object} Contestant
  * @property {string} name of the file of its run
  * @property {string} title
  * @property {string} text how it is run, a sentence
- * @property {(krylov: any) => any} optimizer
- * @property {number} batchSize
- * @property {number} [curvatureBatchSize]
- * @property {number} [l2]
+ * @property {(krylov: any) => Stage[]} stages one after the other
  */
 
 /**
@@ -36,8 +44,81 @@ const kPixels = 784
  * @property {() => { train: Float32Array, test: Float32Array }} read [rows, 784] each
  * @property {readonly Contestant[]} contestants
  * @property {readonly (readonly [string, number])[]} published errors by name
- * @property {string} notes what is to be said of the outcome, last paragraph of the page
+ * @property {string} [notes] what is to be said of the outcome, last paragraph of the page
  */
+
+/**
+ * Hessian-free on samples of its own for every update, as in Kiros (2013): few conjugate gradients on small curvature
+ * batches at first, more of both as the gradient's noise begins to matter.
+ *
+ * @returns {Contestant}
+ */
+export function hessianFree() {
+  return {
+    name: 'hessian-free',
+    title: 'Hessian-free',
+    text: [
+      'stochastic Hessian-free (Kiros 2013): a new mini-batch for every update, curvature from a smaller one, Martens’',
+      '  preconditioner, warm starts with decay 0.95, no line search, L2 of 1e-5. Mini-batch, curvature batch and CG iterations',
+      '  grow: 1 000, 250 and 5 up to minute 1.3; 2 000, 500 and 8 to minute 4; 3 000, 1 000 and 15 to minute 12; 6 000, 2 000',
+      '  and 20 to minute 30; then 12 000, 4 000 and 30. The damping falls from 10 to 1e-5 in the first 60 updates and stays:',
+      '  small batches make the reduction ratio too noisy to go by, and the few iterations damp by themselves.',
+    ].join('\n'),
+    stages: (k) => {
+      const falling = k.polynomial({ learningRate: 10, endLearningRate: 1e-5, power: 6, totalSteps: 60 })
+      /** @type {(until: number | undefined, batchSize: number, curvatureBatchSize: number, iterations: number, damping?: any) => Stage} */
+      const stage = (until, batchSize, curvatureBatchSize, iterations, damping = 1e-5) => ({
+        ...(until === undefined ? {} : { until }),
+        optimizer: k.hessianFree({
+          damping,
+          cg: { maxIterations: iterations },
+          warmStartDecay: 0.95,
+          lineSearch: false,
+          backtracking: false,
+        }),
+        batchSize,
+        curvatureBatchSize,
+        l2: 1e-5,
+      })
+      return [
+        stage(80 / 60, 1000, 250, 5, falling),
+        stage(4, 2000, 500, 8),
+        stage(12, 3000, 1000, 15),
+        stage(30, 6000, 2000, 20),
+        stage(undefined, 12_000, 4000, 30),
+      ]
+    },
+  }
+}
+
+/** @returns {Contestant} */
+export function nesterov() {
+  return {
+    name: 'nesterov',
+    title: 'NAG',
+    text: 'Nesterov’s gradient with Sutskever’s momentum schedule up to 0.99, learning rate 0.01, batches of 200.',
+    stages: (k) => [
+      {
+        optimizer: k.classicalMomentum({
+          learningRate: 0.01,
+          momentum: k.sutskeverMomentum({ maxMomentum: 0.99 }),
+          nesterov: 'lookahead',
+        }),
+        batchSize: 200,
+      },
+    ],
+  }
+}
+
+/** @returns {Contestant} */
+export function adam() {
+  return {
+    name: 'adam',
+    title: 'Adam',
+    text: 'learning rate 0.001, batches of 200.',
+    stages: (k) => [{ optimizer: k.adam({ learningRate: 1e-3 }), batchSize: 200 }],
+  }
+}
 
 /** @param {any} krylov @param {readonly number[]} encoder @param {'identity' | 'sigmoid'} output */
 function createAutoencoder(krylov, encoder, output) {
@@ -51,14 +132,16 @@ function createAutoencoder(krylov, encoder, output) {
   return krylov.createModel({ inputs: encoder[0], layers, seed: 1, dtype: 'float32' })
 }
 
-/** What tells one run of an arm from another. @param {any} krylov @param {Contestant} contestant */
-function settingsOf(krylov, { optimizer, batchSize, curvatureBatchSize, l2 = 0 }) {
-  return {
-    optimizer: optimizer(krylov),
-    batchSize,
-    ...(curvatureBatchSize === undefined ? {} : { curvatureBatchSize }),
-    l2,
-  }
+/**
+ * The stage that an arm is in, and the seconds at which it ends.
+ *
+ * @param {readonly Stage[]} stages
+ * @param {number} seconds
+ */
+function stageAt(stages, seconds) {
+  const index = stages.findIndex(({ until = Number.POSITIVE_INFINITY }) => seconds < 60 * until - 1)
+  const { until = Number.POSITIVE_INFINITY, ...options } = stages[index] ?? {}
+  return { options, end: 60 * until }
 }
 
 /** @param {Float32Array} images */
@@ -85,8 +168,8 @@ export function gradientFlops(encoder) {
  */
 async function slice(krylov, task, contestant, data, { seconds, stop, folder }) {
   const { name } = contestant
-  const settings = settingsOf(krylov, contestant)
-  const arm = folder.open(name, JSON.stringify(settings))
+  const stages = contestant.stages(krylov)
+  const arm = folder.open(name, JSON.stringify(stages))
   const model = createAutoencoder(krylov, task.encoder, 'identity')
   const measured = createAutoencoder(krylov, task.encoder, 'sigmoid')
   if (arm.parameters !== undefined) model.setParameters(arm.parameters)
@@ -113,16 +196,17 @@ async function slice(krylov, task, contestant, data, { seconds, stop, folder }) 
   const start = arm.curve.at(-1)?.seconds ?? 0
   for (let spent = 0; spent < seconds && !stop.aborted; ) {
     const controller = new AbortController()
-    const due = Math.min(kLook, seconds - spent)
+    const { options, end } = stageAt(stages, start + spent)
+    const due = Math.min(kLook, seconds - spent, end - start - spent)
     const run = krylov.train(model, data.train, {
       loss: krylov.binaryCrossEntropy({ outputs: 'sum' }),
-      ...settings,
+      ...options,
       epochs: 1_000_000,
       seed: 1,
       signal: controller.signal,
       ...(arm.state === undefined ? {} : { resume: arm.state }),
       onStep: {
-        every: krylov.minimizerKinds.includes(settings.optimizer.kind) ? 1 : 20,
+        every: krylov.minimizerKinds.includes(options.optimizer.kind) ? 1 : 20,
         callback: (/** @type {any} */ step) => {
           if (step.numbers !== undefined) {
             numbers = step.numbers
@@ -208,7 +292,7 @@ async function report(task, arms, rows) {
       '',
       published,
       '',
-      task.notes,
+      task.notes ?? '',
     ].join('\n'),
     charts: {
       error: {
@@ -227,7 +311,7 @@ async function report(task, arms, rows) {
       arms: arms.map(([{ name, title }, { settings, slices, curve }]) => ({
         name,
         title,
-        settings: JSON.parse(settings),
+        stages: JSON.parse(settings),
         slices,
         curve,
       })),
@@ -278,8 +362,8 @@ export async function runAutoencoder(task, args) {
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt)
   const open = () =>
     task.contestants.map((contestant) => {
-      const settings = JSON.stringify(settingsOf(krylov, contestant))
-      return /** @type {const} */ ([contestant, folder.open(contestant.name, settings)])
+      const stages = JSON.stringify(contestant.stages(krylov))
+      return /** @type {const} */ ([contestant, folder.open(contestant.name, stages)])
     })
   const spent = (/** @type {Arm} */ { curve }) => curve.at(-1)?.seconds ?? 0
   for (let left = 60 * minutes; left > 1 && !stop.signal.aborted; ) {
