@@ -193,6 +193,36 @@ export type {
 } from './model/model.js'
 export { createModel, Model } from './model/model.js'
 export type { ModelOptions, ModelSpec, Task } from './model/spec.js'
+export type {
+  CaGrad,
+  CaGradOptions,
+  GCond,
+  GCondOptions,
+  GradNorm,
+  GradNormOptions,
+  Mgda,
+  MgdaOptions,
+  PcGrad,
+  PcGradOptions,
+  SamGs,
+  SamGsOptions,
+  TaskMethod,
+  TaskMethodKind,
+  TaskMethodOption,
+  WeightedSum,
+  WeightedSumOptions,
+} from './multitask/methods.js'
+export { caGrad, gCond, gradNorm, mgda, pcGrad, samGs, taskMethodKinds, weightedSum } from './multitask/methods.js'
+export type { TaskAccumulatorOptions } from './multitask/task-accumulator.js'
+export { createTaskAccumulator, TaskAccumulator } from './multitask/task-accumulator.js'
+export type {
+  CombineOptions,
+  CreateTaskCombinerOptions,
+  TaskCombination,
+  TaskCombinerState,
+  TaskResolution,
+} from './multitask/task-combiner.js'
+export { createTaskCombiner, TaskCombiner } from './multitask/task-combiner.js'
 export type { AdaHessian, AdaHessianOptions } from './optimizers/adahessian.js'
 export { adahessian } from './optimizers/adahessian.js'
 export type { Adam, AdamOptions } from './optimizers/adam.js'
@@ -276,8 +306,111 @@ export type { StochasticLbfgs, StochasticLbfgsOptions } from './optimizers/stoch
 export { stochasticLbfgs } from './optimizers/stochastic-lbfgs.js'
 export type { ChartOptions, LegendKind, Series } from './report/figure.js'
 export { renderChart, writeChart } from './report/figure.js'
+export type { ImagesOptions } from './report/images.js'
+export { renderImages, writeImages } from './report/images.js'
 export type { DescribedModel, ReportEpoch, ReportHistory, ReportOptions } from './report/report.js'
 export { renderReport, writeReport } from './report/report.js'
+export type { PrivacyAccountantOptions, PrivacyAccountantState } from './samples/accountant.js'
+export { createPrivacyAccountant, PrivacyAccountant } from './samples/accountant.js'
+export type { SampleClipping, SampleClippingOption, SampleClippingOptions } from './samples/clipping.js'
+export { sampleClipping } from './samples/clipping.js'
+export type {
+  GradientStatistics,
+  NoiseScale,
+  NoiseScaleAverage,
+  NoiseScaleAverageOptions,
+} from './samples/noise-scale.js'
+export { averageNoiseScale } from './samples/noise-scale.js'
+export type {
+  EpsilonConversion,
+  EpsilonOptions,
+  NoiseForEpsilon,
+  NoiseForEpsilonOptions,
+  PrivacySpent,
+  SubsampledGaussianOptions,
+} from './samples/privacy.js'
+export {
+  defaultRdpOrders,
+  gradientNoiseMultiplier,
+  noiseForEpsilon,
+  rdpToEpsilon,
+  subsampledGaussianRdp,
+} from './samples/privacy.js'
+export type {
+  GramOptions,
+  GroupedNorms,
+  LayerGram,
+  NtkMatrix,
+  NtkOptions,
+  NtkOutputs,
+  OutputJacobianOptions,
+  ParameterGrouping,
+  SquaredNormOptions,
+  VarianceOptions,
+} from './samples/quantities.js'
+export type {
+  ClassSensitivity,
+  Explained,
+  InputSaliency,
+  InputSaliencyMethod,
+  InputSaliencyOptions,
+  LayerSaliency,
+  MetaOptions,
+  NormGradOptions,
+  NormGradVariant,
+  SaliencyOptions,
+  SaliencyTarget,
+} from './samples/saliency.js'
+export { classSensitivity, saliency } from './samples/saliency.js'
+export type {
+  CombineMapsOptions,
+  CombineMapsRule,
+  MapLike,
+  PositionMapOptions,
+  PositionMapVariant,
+} from './samples/saliency-maps.js'
+export { combineMaps, positionMap, rankCorrelation } from './samples/saliency-maps.js'
+export type { SampleScore, SampleScores, ScoreOptions } from './samples/scores.js'
+export { noisyLabelCandidates, pruneByScore, scoreSamples } from './samples/scores.js'
+export { selectSamples } from './samples/scores-select.js'
+export type {
+  AlignmentWeights,
+  FocalLossWeights,
+  FocalWeights,
+  FocalWeightsOptions,
+  GeneralizedCrossEntropyWeights,
+  GeneralizedCrossEntropyWeightsOptions,
+  HardExampleWeights,
+  HardExampleWeightsOptions,
+  HuberizedCrossEntropyWeights,
+  HuberizedCrossEntropyWeightsOptions,
+  LossThresholdWeights,
+  LossThresholdWeightsOptions,
+  SampleWeights,
+  SampleWeightsKind,
+  SampleWeightsOption,
+  SmallLossWeights,
+  SmallLossWeightsOptions,
+  TiltedWeights,
+  TiltedWeightsOptions,
+  TruncatedCrossEntropyWeights,
+  TruncatedCrossEntropyWeightsOptions,
+} from './samples/weights.js'
+export {
+  alignmentWeights,
+  focalLossWeights,
+  focalWeights,
+  generalizedCrossEntropyWeights,
+  hardExampleWeights,
+  huberizedCrossEntropyWeights,
+  lossThresholdWeights,
+  sampleWeightsKinds,
+  smallLossWeights,
+  tiltedWeights,
+  truncatedCrossEntropyWeights,
+} from './samples/weights.js'
+export type { LabelFigures, SampleFigures, ScheduleTime } from './samples/weights-compute.js'
+export { computeSampleWeights, forgetRate, labelFigures } from './samples/weights-compute.js'
 export type {
   CollectOptions,
   ConjugateGradientOptions,
@@ -287,6 +420,8 @@ export type {
   StoreOptions,
 } from './solvers/conjugate-gradient.js'
 export { conjugateGradient, conjugateGradientSync } from './solvers/conjugate-gradient.js'
+export type { KernelRegression, KernelRegressionOptions } from './solvers/kernel-regression.js'
+export { kernelRegression } from './solvers/kernel-regression.js'
 export type { LanczosOptions, LanczosResult } from './solvers/lanczos.js'
 export { lanczos, lanczosSync } from './solvers/lanczos.js'
 export type { LeastSquaresOptions } from './solvers/least-squares.js'
@@ -296,6 +431,15 @@ export { minres, minresSync } from './solvers/minres.js'
 export type { SolveIteration, SolveOptions, SolveResult } from './solvers/options.js'
 export type { SteihaugOptions, SteihaugReason, SteihaugResult } from './solvers/steihaug.js'
 export { steihaug, steihaugSync } from './solvers/steihaug.js'
+export type {
+  FiniteSurrogateKernel,
+  FiniteSurrogateKernelOptions,
+  Surrogate,
+  SurrogateActivation,
+  SurrogateKernel,
+  SurrogateKernelOptions,
+} from './solvers/surrogate-kernel.js'
+export { finiteSurrogateKernel, surrogateKernel, surrogates } from './solvers/surrogate-kernel.js'
 export type { SystemInfo } from './system.js'
 export { systemInfo } from './system.js'
 export type { EvaluateOptions } from './training/evaluate.js'

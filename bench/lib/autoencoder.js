@@ -234,8 +234,21 @@ function at(curve, minutes) {
   return curve.findLast(({ seconds }) => seconds <= 60 * minutes + 1)
 }
 
-/** @param {Autoencoder} task @param {readonly (readonly [Contestant, Arm])[]} arms @param {number} rows */
-async function report(task, arms, rows) {
+/**
+ * @param {Autoencoder} task
+ * @param {readonly (readonly [Contestant, Arm])[]} arms
+ * @param {number} rows
+ * @param {number} total minutes that every arm is to have
+ */
+async function report(task, arms, rows, total) {
+  const done = arms.filter(([, { curve }]) => (curve.at(-1)?.seconds ?? 0) >= 60 * total - 1).length
+  const state =
+    done === task.contestants.length
+      ? []
+      : [
+          `The runs go on: every arm is to have ${total} minutes, and ${done} of ${task.contestants.length} have had them.`,
+          '',
+        ]
   const flops = gradientFlops(task.encoder)
   const longest = Math.max(...arms.map(([, { curve }]) => curve.at(-1)?.seconds ?? 0)) / 60
   const marks = [1, 2, 5, 10, 20, 30, 40, 60, 90, 120, 180].filter((minutes) => minutes <= longest + 0.1)
@@ -274,6 +287,7 @@ async function report(task, arms, rows) {
     title: task.title,
     command: `npm run experiment -- ${task.name}`,
     text: [
+      ...state,
       task.text,
       '',
       'All units are logistic except the linear code; weights start sparse (15 connections a unit from N(0, 1), biases 0),',
@@ -377,5 +391,5 @@ export async function runAutoencoder(task, args) {
     left -= spent(arm) - spent(before)
   }
   const arms = open().filter(([, { curve }]) => curve.length > 1)
-  if (arms.length > 0) await report(task, arms, images.train.length / kPixels)
+  if (arms.length > 0) await report(task, arms, images.train.length / kPixels, total)
 }

@@ -7,11 +7,15 @@
 #include "model.h"
 #include "operator.h"
 #include "optimizer.h"
+#include "per_sample.h"
 #include "point.h"
 #include "run.h"
+#include "saliency.h"
 #include "solve.h"
 #include "spectra.h"
 #include "system.h"
+#include "tangent_kernels.h"
+#include "task_gradients.h"
 #include "trainer.h"
 #include "values.h"
 
@@ -78,6 +82,15 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
     add_function<&curvature_diagonal_of>(exports, "curvatureDiagonal");
     add_function<&kronecker_factors_of>(exports, "kroneckerFactors");
     add_function<&combine_vectors>(exports, "combine");
+    add_function<&parameter_groups_of>(exports, "parameterGroups");
+    add_function<&per_sample_squares_of>(exports, "perSampleSquares");
+    add_function<&per_sample_products_of>(exports, "perSampleProducts");
+    add_function<&gram_matrix_of>(exports, "gramMatrix");
+    add_function<&tangent_kernel_of>(exports, "tangentKernel");
+    add_function<&output_jacobians_of>(exports, "outputJacobians");
+    add_function<&gradient_square_sums_of>(exports, "gradientSquareSums");
+    add_function<&gradient_variance_of>(exports, "gradientVariance");
+    add_function<&gradient_statistics_of>(exports, "gradientStatistics");
     add_function<&start_conjugate_gradient>(exports, "conjugateGradient");
     add_function<&start_minres>(exports, "minres");
     add_function<&start_least_squares>(exports, "leastSquares");
@@ -92,9 +105,18 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
     add_function<&spectral_density>(exports, "spectralDensity");
     add_function<&softmax_radius>(exports, "softmaxRadius");
     add_function<&hessian_alignment>(exports, "hessianAlignment");
+    add_function<&input_saliency_of>(exports, "inputSaliency");
+    add_function<&layer_saliency_of>(exports, "layerSaliency");
+    add_function<&position_map_of>(exports, "positionMap");
+    add_function<&combine_maps_of>(exports, "combineMaps");
+    add_function<&rank_correlation_of>(exports, "rankCorrelation");
+    add_function<&surrogate_kernel_of>(exports, "surrogateKernel");
+    add_function<&finite_surrogate_kernel_of>(exports, "finiteSurrogateKernel");
+    add_function<&kernel_regression_of>(exports, "kernelRegression");
     exports.Set("Model", NativeModel::define(env));
     exports.Set("Dataset", NativeDataset::define(env));
     exports.Set("Optimizer", NativeOptimizer::define(env));
+    exports.Set("TaskCombiner", NativeTaskCombiner::define(env));
     exports.Set("Minimization", NativeMinimization::define(env));
     return exports;
   });

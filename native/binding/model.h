@@ -56,6 +56,8 @@ class NativeModel final : public Napi::ObjectWrap<NativeModel> {
   static Napi::Function define(Napi::Env env);
 
   explicit NativeModel(const Napi::CallbackInfo& info);
+  // For functions that take a model.
+  ModelCore& core() const noexcept { return *core_; }
 
  private:
   // model.cpp

@@ -322,6 +322,19 @@ TrainingState read_state(const Napi::Value& value, const std::string& path) {
 
 namespace {
 
+constexpr Word<ClippingMode> kClippingModes[] = {
+    {"clip", ClippingMode::kClip}, {"automatic", ClippingMode::kAutomatic}, {"global", ClippingMode::kGlobal}};
+
+ClippingSpec read_clipping(const Napi::Value& value, const std::string& path) {
+  const Fields fields(value, path);
+  ClippingSpec spec;
+  spec.mode = word(fields.get("mode"), fields.at("mode"), kClippingModes);
+  spec.by_layer = fields.boolean("byLayer");
+  spec.thresholds = read_doubles(fields.get("thresholds"), fields.at("thresholds"));
+  spec.epsilon = fields.number("epsilon", 0);
+  return spec;
+}
+
 StepSizeSpec read_step_size(const Napi::Value& value, const std::string& path) {
   const Fields fields(value, path);
   return {read_radius(fields), fields.text("head")};
@@ -342,6 +355,8 @@ TrainingOptions read_options(const Napi::Value& value, const std::string& path) 
   options.threads = read_threads(fields.get("threads"), fields.at("threads"));
   options.l2 = fields.number("l2", 0);
   options.step_every = fields.integer("stepEvery", 0);
+  const Napi::Value clipping = fields.get("clipping");
+  if (!clipping.IsNull()) options.clipping = read_clipping(clipping, fields.at("clipping"));
   const Napi::Value step_size = fields.get("stepSize");
   if (!step_size.IsNull()) options.step_size = read_step_size(step_size, fields.at("stepSize"));
   const Napi::Value rows = fields.get("rows");

@@ -1,11 +1,32 @@
 import type { TypedArrayInput, TypedArrayOf } from '../internal/arrays.js'
-import { floatArray, floatInput, floatOutput, isFloatArray } from '../internal/arrays.js'
-import { dtypeError, rendered, shapeError } from '../internal/errors.js'
+import { floatArray, floatInput, floatOutput } from '../internal/arrays.js'
+import { optionError } from '../internal/errors.js'
 import type { DType, NativePoint } from '../internal/native.js'
 import { addon } from '../internal/native.js'
-import { checkKnownKeys, integerInRange, joinPath, numberInRange } from '../internal/validate.js'
+import { checkKnownKeys, integerInRange, numberInRange } from '../internal/validate.js'
 import type { AnyModel, Model, OutputInfo } from '../model/model.js'
 import { handleOf } from '../model/model.js'
+import type { GradientStatistics } from '../samples/noise-scale.js'
+import type {
+  GramOptions,
+  GroupedNorms,
+  LayerGram,
+  NtkMatrix,
+  NtkOptions,
+  OutputJacobianOptions,
+  PointParts,
+  SquaredNormOptions,
+  VarianceOptions,
+} from '../samples/quantities.js'
+import {
+  cotangentOf,
+  gramOf,
+  jacobiansOf,
+  layerGramsOf,
+  ntkOf,
+  squaredNorms,
+  varianceOf,
+} from '../samples/quantities.js'
 import type { HeadLosses, HeadTask, TrainingData } from '../training/tasks.js'
 import { resolveTasks, toNativeDataset, toNativeTasks } from '../training/tasks.js'
 import type { DiagonalKind, DiagonalOptions, SampleOptions } from './diagonals.js'
@@ -119,6 +140,73 @@ export class LinearizedPoint<D extends DType = DType, H extends string = never> 
     return result
   }
 
+  /** ‖gᵢ‖² [N, groups] of the whole gradient, by layer or by tensor, without making gradients; float64. */
+  perSampleSquaredNorms(options: SquaredNormOptions = {}): GroupedNorms {
+    return squaredNorms(this.#parts, options)
+  }
+
+  /** gᵢ · v (N) for v (P): one product with each layer's inputs, no gradient is made. */
+  perSampleProducts(v: TypedArrayInput<D>, out?: Float64Array): Float64Array {
+    const result = floatOutput(out, 'out', 'float64', this.sampleCount)
+    addon().perSampleProducts(this.#handle, floatInput(v, 'v', this.dtype, this.parameterCount), result)
+    return result
+  }
+
+  /**
+   * gᵢ · gⱼ [N, N], or [N, M] with the samples of another point. The diagonal of a point with itself is its squared norms.
+   *
+   * @throws KrylovError ERR_SHAPE where the other network has other parameters, ERR_DTYPE another dtype
+   */
+  gramMatrix(options: GramOptions<D, H> = {}): FloatMatrix<'float64'> {
+    return gramOf(this.#parts, options, this.#other)
+  }
+
+  /** The same layer by layer; they add up to `gramMatrix()`. */
+  layerGramMatrices(options: GramOptions<D, H> = {}): readonly LayerGram[] {
+    return layerGramsOf(this.#parts, options, this.#other)
+  }
+
+  /**
+   * Jacobians of the outputs by the parameters, [count · C, P]: row c of a sample is ∂f_c(xᵢ)/∂θ. A backward pass an
+   * output; no loss enters.
+   */
+  outputJacobians(options: OutputJacobianOptions<D> = {}): FloatMatrix<D> {
+    return jacobiansOf(this.#parts, this.dtype, options)
+  }
+
+  /**
+   * The empirical neural tangent kernel Θ(xᵢ, xⱼ) = J(xᵢ) J(xⱼ)ᵀ of the outputs, or of one, their sum or trace; with the
+   * samples of this point or of another. No Jacobian is made: a backward pass an output (one for `'sum'`).
+   *
+   * @throws KrylovError ERR_SHAPE where the other network has other parameters, ERR_DTYPE another dtype
+   *
+   * Jacot, Gabriel & Hongler 2018 (arXiv 1806.07572).
+   */
+  ntk(options: NtkOptions<D, H> = {}): NtkMatrix {
+    return ntkOf(this.#parts, options, this.#other)
+  }
+
+  /** Σᵢ gᵢ² by elements (P), summed in float64. */
+  gradientSquareSums(out?: TypedArrayOf<D>): TypedArrayOf<D> {
+    const result = floatOutput(out, 'out', this.dtype, this.parameterCount)
+    addon().gradientSquareSums(this.#handle, result)
+    return result
+  }
+
+  /**
+   * The variance of gᵢ over the samples by elements (P): (1/N) Σ gᵢ² − ḡ², times N / (N − 1) where unbiased. In float64.
+   *
+   * @throws KrylovError ERR_OPTION where unbiased and the point has a single sample
+   */
+  gradientVariance(options: VarianceOptions<D> = {}): TypedArrayOf<D> {
+    return varianceOf(this.#parts, this.dtype, options)
+  }
+
+  /** Norms, products with the mean gradient, noise scale and the tests for a larger batch, from one pass. */
+  gradientStatistics(): GradientStatistics {
+    return addon().gradientStatistics(this.#handle)
+  }
+
   /**
    * The Gauss-Newton matrix sample by sample, as rows: that of sample i is Hᵢ = Σ r rᵀ over its C rows r, where C counts
    * the outputs of all heads; row c is Jᵢᵀ times column c of a root of the second derivative of the sample's own
@@ -167,7 +255,7 @@ export class LinearizedPoint<D extends DType = DType, H extends string = never> 
    */
   vjp(u: ByHead<H, FloatMatrix<D> | TypedArrayInput<D>>, out?: TypedArrayOf<D>): TypedArrayOf<D> {
     const result = floatOutput(out, 'out', this.dtype, this.parameterCount)
-    const heads = this.#outputs.map((output) => this.#cotangent(u, output))
+    const heads = this.#outputs.map((output) => cotangentOf(u, output, this.#parts, this.dtype))
     this.#handle.vjp(heads, result)
     return result
   }
@@ -250,26 +338,15 @@ export class LinearizedPoint<D extends DType = DType, H extends string = never> 
     return kroneckerFactorsOf(this.#handle, drawsInput(options, 'kroneckerFactors'))
   }
 
-  #cotangent(u: unknown, { name, width }: OutputInfo): TypedArrayOf<D> {
-    if (name !== '')
-      checkKnownKeys(
-        u,
-        this.#outputs.map((output) => output.name),
-        'u',
-      )
-    const value = name === '' ? u : (u as Record<string, unknown>)[name]
-    const path = name === '' ? 'u' : joinPath('u', name)
-    const length = this.sampleCount * width
-    if (isFloatArray(value)) return floatInput(value, path, this.dtype, length)
-    const matrix = value as { data?: unknown; shape?: unknown } | null | undefined
-    if (typeof matrix !== 'object' || matrix === null || !Array.isArray(matrix.shape)) {
-      throw dtypeError(path, 'a matrix { data, shape } or its values', value)
-    }
-    const [rows, columns] = matrix.shape as unknown[]
-    if (matrix.shape.length !== 2 || rows !== this.sampleCount || columns !== width) {
-      throw shapeError(path, `shape [${this.sampleCount}, ${width}]`, rendered(`shape [${matrix.shape.join(', ')}]`))
-    }
-    return floatInput(matrix.data, `${path}.data`, this.dtype, length)
+  get #parts(): PointParts {
+    const { sampleCount, parameterCount } = this
+    return { handle: this.#handle, sampleCount, parameterCount, outputs: this.#outputs }
+  }
+
+  readonly #other = (value: unknown, name: string): Pick<PointParts, 'handle' | 'sampleCount'> => {
+    if (value === undefined) return this.#parts
+    if (LinearizedPoint.handleOf(value) === undefined) throw optionError(name, 'a point made by linearize', value)
+    return (value as LinearizedPoint<D, H>).#parts
   }
 
   #byHead(parts: readonly TypedArrayOf<D>[]): ByHead<H, FloatMatrix<D>> {

@@ -1,4 +1,5 @@
-import type { FloatArray, NativeOperator, NativePoint } from './native-types.js'
+import type { NativePoint } from './native-point-types.js'
+import type { FloatArray, NativeOperator } from './native-types.js'
 
 /*
  * The part of the addon's mirror about estimates of curvature at a point, and preconditioners: `native/binding/estimates.cpp`.

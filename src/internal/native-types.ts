@@ -1,5 +1,10 @@
 import type { NativeEstimates } from './native-estimates-types.js'
+import type { NativePerSample } from './native-per-sample-types.js'
+import type { NativePoint } from './native-point-types.js'
+import type { NativeSaliency } from './native-saliency-types.js'
 import type { NativeSpectra, SpectrumReason } from './native-spectra-types.js'
+import type { NativeTangentKernels } from './native-tangent-kernel-types.js'
+import type { NativeTaskGradients } from './native-task-types.js'
 
 /**
  * The typed mirror of the addon: exactly what `native/binding` exports, nothing
@@ -141,6 +146,14 @@ export type NativeEndEvent = {
 }
 export type NativeEvent = NativeEpochEvent | NativeStepEvent | NativeEndEvent
 
+/** Factors on the gradients of single samples, by their norms. */
+export type NativeClipping = {
+  mode: 'clip' | 'automatic' | 'global'
+  byLayer: boolean
+  /** one, or by layer one for each with parameters */
+  thresholds: Float64Array
+  epsilon: number
+}
 /** The softmax radius; head: its name, or empty for all with a loss on logits. */
 export type NativeStepSize = {
   target: number
@@ -155,6 +168,7 @@ export type NativeTrainOptions = {
   batchSize: number
   /** minimizers: rows of a curvature chunk; 0: the batch's own rows, or the core's default for large batches */
   curvatureBatchSize: number
+  clipping: NativeClipping | null
   stepSize: NativeStepSize | null
   epochs: number
   shuffle: boolean
@@ -290,30 +304,6 @@ export interface NativeTrainer {
   setState(state: NativeTrainingState): void
   dispose(): void
 }
-export interface NativePoint {
-  /** outputs of all heads: rows of one sample in curvatureRows */
-  readonly curvatureRowsPerSample: number
-  readonly loss: number
-  readonly headLosses: number[]
-  readonly lossPerSample: Float64Array
-  /** outputs of one head, [rows, width] */
-  outputs(head: number): FloatArray
-  gradient(out: FloatArray): void
-  /** rows first..first+count of [N, P], public order */
-  perSampleGradients(first: number, count: number, out: FloatArray): void
-  perSampleGradientNorms(out: Float64Array): void
-  /** tangents of one head's outputs along v: out [rows, width] a head */
-  jvp(v: FloatArray, out: FloatArray[]): void
-  /** J' u over all heads and samples: u [rows, width] a head, out [P] */
-  vjp(u: FloatArray[], out: FloatArray): void
-  /** curvature [P, P], or the Jacobian [outputs of all samples, head after head, P] */
-  operator(kind: 'hessian' | 'ggn' | 'fisher' | 'empiricalFisher' | 'jacobian'): NativeOperator
-  /** samples first..first+count, [count * curvatureRowsPerSample, P]: outer products sum up to their GGN matrices */
-  curvatureRows(first: number, count: number, out: FloatArray): void
-  /** Frobenius norms of the samples' GGN matrices, [N] */
-  curvatureNorms(out: Float64Array): void
-  dispose(): void
-}
 /** What a computation wants to know; it goes on when it is answered. */
 export type NativeRequest = {
   /** which function, as numbered by who started the computation */
@@ -444,7 +434,13 @@ export type NativeSystemInfo = {
   openmp: string
   compiler: string
 }
-export interface NativeAddon extends NativeSpectra, NativeEstimates {
+export interface NativeAddon
+  extends NativeSpectra,
+    NativeEstimates,
+    NativeSaliency,
+    NativePerSample,
+    NativeTangentKernels,
+    NativeTaskGradients {
   systemInfo(): NativeSystemInfo
   /** Errors of the addon become instances of this class, made as new errorClass(code, message, details). */
   setErrorClass(errorClass: new (code: string, message: string, details: Record<string, unknown>) => Error): void

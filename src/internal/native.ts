@@ -10,7 +10,12 @@ import type { NativeAddon } from './native-types.js'
  */
 
 export type * from './native-estimates-types.js'
+export type * from './native-per-sample-types.js'
+export type * from './native-point-types.js'
+export type * from './native-saliency-types.js'
 export type * from './native-spectra-types.js'
+export type * from './native-tangent-kernel-types.js'
+export type * from './native-task-types.js'
 export type * from './native-types.js'
 
 const packageRoot = fileURLToPath(new URL('../..', import.meta.url))

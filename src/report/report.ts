@@ -1,6 +1,8 @@
 import { writeFileAtomically } from '../formats/atomic-file.js'
-import { checkKnownKeys, optional, record, string } from '../internal/validate.js'
+import { arrayOf, atPath, checkKnownKeys, optional, record, string } from '../internal/validate.js'
 import { chartStyle } from './chart.js'
+import type { ImagesOptions } from './images.js'
+import { renderImages } from './images.js'
 import type { DescribedModel } from './layers.js'
 import type { ReportEpoch, ReportHistory } from './sections.js'
 import { charts, epochTable, figures, layerTable, outcome, valueTable } from './sections.js'
@@ -25,9 +27,11 @@ export type ReportOptions = {
   readonly environment?: object
   /** Free text, line breaks kept. */
   readonly notes?: string
+  /** Images with maps over them, such as saliency; a drawing each. */
+  readonly images?: readonly ImagesOptions[]
 }
 
-const optionNames = ['title', 'model', 'history', 'evaluation', 'settings', 'environment', 'notes']
+const optionNames = ['title', 'model', 'history', 'evaluation', 'settings', 'environment', 'notes', 'images']
 
 function nodeEnvironment(): Record<string, unknown> {
   return { node: process.version, platform: process.platform, architecture: process.arch }
@@ -49,6 +53,9 @@ export function renderReport(options: ReportOptions, date = new Date()): string 
   record(options.model, 'model')
   const title = optional(options.title, 'Training report', (value) => string(value, 'title'))
   const notes = optional(options.notes, '', (value) => string(value, 'notes', { empty: true }))
+  const images = optional(options.images, [], (value) =>
+    arrayOf(value, 'images', (item, path) => atPath(path, () => renderImages(item as ImagesOptions))),
+  )
   const { model, history } = options
   const environment = { ...nodeEnvironment(), ...options.environment }
   const outcomes = valueTable('Evaluation', options.evaluation ?? {}) + valueTable('Environment', environment)
@@ -59,6 +66,7 @@ export function renderReport(options: ReportOptions, date = new Date()): string 
     figures(model, history),
     charts(history),
     notes === '' ? '' : `<h2>Notes</h2><div class="panel notes">${escapeText(notes)}</div>`,
+    ...images.map((drawing) => `<div class="panel drawing">${drawing}</div>`),
     epochTable(history),
     layerTable(model),
     `<div class="two">${tables.map((table) => `<div>${table}</div>`).join('')}</div>`,
@@ -68,8 +76,8 @@ export function renderReport(options: ReportOptions, date = new Date()): string 
     '<!doctype html>',
     '<html lang="en"><head><meta charset="utf-8">',
     '<meta name="viewport" content="width=device-width,initial-scale=1">',
-    // Whatever a title or note may hold, the page can neither load nor run anything.
-    `<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">`,
+    // Whatever a title or note may hold, the page can neither load nor run anything; images are part of it.
+    `<meta http-equiv="Content-Security-Policy" content="default-src 'none'; ${images.length === 0 ? '' : 'img-src data:; '}style-src 'unsafe-inline'">`,
     `<title>${escapeText(title)}</title>`,
     `<style>${pageStyle}\n${chartStyle}</style></head>`,
     `<body><main>${body.join('\n')}</main></body></html>\n`,

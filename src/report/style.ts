@@ -31,6 +31,7 @@ tfoot td{font-weight:600;border-top:1px solid var(--line);border-bottom:0}
 .two{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,400px),1fr));gap:16px}
 .notes{white-space:pre-wrap}
 .panel.notes{padding:12px 14px}
+.panel.drawing{padding:14px;margin-top:16px}
 code{font:13px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 footer{margin-top:40px;color:var(--soft);font-size:13px}
 @media print{body{background:none}.scroll{max-height:none}h2{break-after:avoid}.panel{break-inside:avoid}}

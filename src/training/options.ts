@@ -16,6 +16,8 @@ import type { AnyModel } from '../model/model.js'
 import { adam } from '../optimizers/adam.js'
 import type { OptimizerOption, OptimizerSpec } from '../optimizers/registry.js'
 import { isMinimizer, resolveOptimizer } from '../optimizers/registry.js'
+import type { SampleClippingOption } from '../samples/clipping.js'
+import { resolveClipping } from '../samples/clipping.js'
 import type { EpochRecord, StepRecord } from './history.js'
 import { isMaximized } from './metrics.js'
 import type { NativeRecord, RecordOptions } from './record.js'
@@ -48,6 +50,8 @@ export type StepOptions<H extends string = never> = {
   readonly lossWeights?: { readonly [K in H]?: number }
   /** Default `adam()`. */
   readonly optimizer?: OptimizerOption
+  /** What becomes of every sample's own gradient, such as `sampleClipping()`; default nothing. */
+  readonly clipping?: SampleClippingOption
   /** What becomes of the optimizer's update before it is made, such as `softmaxRadiusControl()`; default nothing. */
   readonly stepSize?: StepSizeOption
   /** Adds ½·l2·‖θ‖² to the loss; default 0. */
@@ -90,7 +94,7 @@ export type TrainOptions<H extends string = never> = StepOptions<H> & {
   readonly resume?: TrainingState
 }
 
-const stepKeys = ['loss', 'lossWeights', 'optimizer', 'stepSize', 'l2', 'seed', 'threads'] as const
+const stepKeys = ['loss', 'lossWeights', 'optimizer', 'clipping', 'stepSize', 'l2', 'seed', 'threads'] as const
 const trainKeys = [
   ...stepKeys,
   'batchSize',
@@ -113,6 +117,7 @@ const largestCount = 2 ** 31 - 1
 export type ResolvedStepOptions = {
   readonly tasks: readonly HeadTask[]
   readonly optimizer: OptimizerSpec
+  readonly clipping: NativeTrainOptions['clipping']
   readonly stepSize: NativeTrainOptions['stepSize']
   readonly l2: number
   readonly threads: number
@@ -149,6 +154,7 @@ export function resolveStepOptions(model: AnyModel, options: Record<string, unkn
   return {
     tasks: resolveTasks(model, options.loss, options.metrics, options.lossWeights),
     optimizer,
+    clipping: resolveClipping(options.clipping, optimizer),
     stepSize: resolveStepSize(options.stepSize, optimizer, model.headNames),
     l2: options.l2 === undefined ? 0 : numberInRange(options.l2, 'l2', { min: 0 }),
     threads: threadsOption(options.threads, 'threads'),

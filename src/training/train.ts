@@ -76,6 +76,7 @@ function toNativeOptions(options: ResolvedTrainOptions, parts: Parts): NativeTra
     shuffle: options.shuffle,
     seed: options.seed,
     threads: options.threads,
+    clipping: options.clipping,
     stepSize: options.stepSize,
     l2: options.l2,
     stepEvery: options.onStep?.every ?? 0,

@@ -127,7 +127,10 @@ export function createTrainer<D extends DType, H extends string>(
 ): Trainer<H> {
   const handle = handleOf(model)
   const network = model as unknown as AnyModel
-  const { tasks, optimizer, stepSize, l2, threads, seed, state, totalSteps } = resolveTrainerOptions(network, options)
+  const { tasks, optimizer, clipping, stepSize, l2, threads, seed, state, totalSteps } = resolveTrainerOptions(
+    network,
+    options,
+  )
   const trainer = handle.trainer({
     tasks: toNativeTasks(tasks),
     optimizer: toNativeOptimizer(optimizer, totalSteps),
@@ -137,6 +140,7 @@ export function createTrainer<D extends DType, H extends string>(
     shuffle: false,
     seed,
     threads,
+    clipping,
     stepSize,
     l2,
     stepEvery: 0,

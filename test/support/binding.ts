@@ -127,6 +127,7 @@ export function trainOptions(): NativeTrainOptions {
     optimizer: adam(),
     batchSize: 3,
     curvatureBatchSize: 0,
+    clipping: null,
     stepSize: null,
     epochs: 2,
     shuffle: true,

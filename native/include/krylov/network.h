@@ -40,6 +40,7 @@ struct NetworkSpec {
   double input_scale = 1;  // factor on raw inputs of type uint8
   std::vector<LayerSpec> layers;
   std::vector<HeadSpec> heads;
+  bool input_gradients = false;  // backward goes on to the network's input: buffer 0 has a delta
 };
 
 // Parameters of one layer: [panels][rows][P]. dense: rows = inputs, then the

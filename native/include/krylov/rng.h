@@ -28,7 +28,8 @@ enum class Stream : std::uint8_t {
   kProbe = 6,       // random vectors of spectra and diagonal estimates
   kLabel = 7,       // labels drawn from the model
   kSample = 8,      // sampling of rows with replacement or by weight
-  kConnections = 9  // columns of sparse initial weights; step: index of the tensor
+  kConnections = 9,  // columns of sparse initial weights; step: index of the tensor
+  kTaskOrder = 10    // whom the gradient of each task visits; step: update
 };
 
 using PhiloxBlock = std::array<std::uint32_t, 4>;

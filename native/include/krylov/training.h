@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "krylov/clipping.h"
 #include "krylov/dataset.h"
 #include "krylov/metrics.h"
 #include "krylov/model.h"
@@ -133,7 +134,8 @@ struct TrainingOptions {
   // Minimizers: rows that curvature is taken from, chunks of the data in rotation; 0: the batch's own rows, or chunks of
   // at most kDefaultCurvatureRows where the batch has more.
   std::int64_t curvature_batch_size = 0;
-  std::optional<StepSizeSpec> step_size;  // update rules only
+  std::optional<ClippingSpec> clipping;   // update rules only, as is
+  std::optional<StepSizeSpec> step_size;
   bool shuffle = true;
   std::uint64_t seed = 0;
   int threads = 0;  // 0: as many as pay off

@@ -144,6 +144,7 @@ struct KernelTable {
   // vectors
   double (*dot)(const T* x, const T* y, std::int64_t n) noexcept;      // products and sums in float64
   double (*sum_squares)(const T* x, std::int64_t n) noexcept;
+  void (*row_squares)(const T* x, std::int64_t ldx, std::int64_t rows, std::int64_t columns, double* out) noexcept;
   bool (*all_finite)(const T* x, std::int64_t n) noexcept;
   // out = x + a y; out may be x or y
   void (*scaled_sum)(const T* x, T a, const T* y, T* out, std::int64_t n) noexcept;

@@ -42,6 +42,7 @@ constexpr KernelTable<T> make_table() {
   t.dropout_mask = &dropout_mask<T>;
   t.dot = &dot<T>;
   t.sum_squares = &sum_squares<T>;
+  t.row_squares = &row_squares<T>;
   t.all_finite = &all_finite<T>;
   t.scaled_sum = &scaled_sum<T>;
   t.scale = &scale<T>;

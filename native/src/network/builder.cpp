@@ -51,6 +51,7 @@ class NetworkBuilder {
     }
     n_.spec_ = spec;
     add_buffer(spec.inputs, {});
+    n_.buffers_[0].needs_delta = spec.input_gradients;
     int last = 0;
     if (Status s = add_layers(spec.layers, "layers", last); !s.ok()) return s;
     if (spec.heads.empty()) {

@@ -189,12 +189,27 @@ void DenseLayer<T>::per_sample_gradient(const Pass<T>& pass, std::int64_t row, T
   if (bias_) copy_rows(delta, 0, out + bias_offset, 0, 1, units_);
 }
 
+template <Scalar T>
+RowFactors<T> DenseLayer<T>::row_factors(const Pass<T>& pass, std::int64_t row) const noexcept {
+  return {this->activation(pass, this->input, row), inputs_, this->delta(pass, this->output, row), units_, true, bias_};
+}
+
 // |delta|^2 (|x|^2 + 1): the weight's gradient is an outer product (Goodfellow 2015).
 template <Scalar T>
 double DenseLayer<T>::per_sample_square(const Pass<T>& pass, std::int64_t row) const noexcept {
   const double delta = kernels<T>().sum_squares(this->delta(pass, this->output, row), units_);
   const double x = kernels<T>().sum_squares(this->activation(pass, this->input, row), inputs_);
   return delta * (x + (bias_ ? 1.0 : 0.0));
+}
+
+template <Scalar T>
+void DenseLayer<T>::per_sample_squares(const Pass<T>& pass, std::int64_t first, std::int64_t count,
+                                       double* out) const noexcept {
+  double x[Layer<T>::kSquareRows];
+  const KernelTable<T>& k = kernels<T>();
+  k.row_squares(this->delta(pass, this->output, first), this->info(pass, this->output).ld, count, units_, out);
+  k.row_squares(this->activation(pass, this->input, first), this->info(pass, this->input).ld, count, inputs_, x);
+  for (std::int64_t r = 0; r < count; ++r) out[r] *= x[r] + (bias_ ? 1.0 : 0.0);
 }
 
 // delta . (x V' + v), a sample at a time: the layer's input does not move.

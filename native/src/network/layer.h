@@ -25,6 +25,18 @@ inline constexpr std::size_t kUnitElements = static_cast<std::size_t>(66 * kPane
 
 template <Scalar T> class ResidualSumLayer;
 
+// What one row's gradient is made of: delta x' for the weight of a dense layer, delta * x by elements for the gain of a
+// normalisation, delta for the bias of either.
+template <Scalar T>
+struct RowFactors {
+  const T* x = nullptr;
+  std::int64_t inputs = 0;
+  const T* delta = nullptr;
+  std::int64_t outputs = 0;
+  bool outer = true;
+  bool bias = true;
+};
+
 template <Scalar T>
 class Layer {
  public:
@@ -83,10 +95,21 @@ class Layer {
   virtual void squared_gradient(const Pass<T>& pass, const GradientUnit& unit, T scale, T* out) const noexcept {
     (void)pass, (void)unit, (void)scale, (void)out;
   }
+  // Of the pass's adjoints. Layers with parameters.
+  virtual RowFactors<T> row_factors(const Pass<T>& pass, std::int64_t row) const noexcept {
+    (void)pass, (void)row;
+    return {};
+  }
   // Squared norm of one row's gradient by this layer's parameters.
   virtual double per_sample_square(const Pass<T>& pass, std::int64_t row) const noexcept {
     (void)pass, (void)row;
     return 0;
+  }
+  // Of at most kSquareRows rows; the same bits.
+  static constexpr std::int64_t kSquareRows = 64;
+  virtual void per_sample_squares(const Pass<T>& pass, std::int64_t first, std::int64_t count,
+                                  double* out) const noexcept {
+    for (std::int64_t r = 0; r < count; ++r) out[r] = per_sample_square(pass, first + r);
   }
 
  protected:
@@ -141,7 +164,9 @@ class DenseLayer final : public Layer<T> {
   void tangent(const Pass<T>&, const T* direction, std::int64_t first, std::int64_t count) const noexcept override;
   void gradient(const Pass<T>&, const GradientUnit& unit, T scale, T* out) const noexcept override;
   void per_sample_gradient(const Pass<T>&, std::int64_t row, T* out) const noexcept override;
+  RowFactors<T> row_factors(const Pass<T>&, std::int64_t row) const noexcept override;
   double per_sample_square(const Pass<T>&, std::int64_t row) const noexcept override;
+  void per_sample_squares(const Pass<T>&, std::int64_t first, std::int64_t count, double* out) const noexcept override;
   void second_backward(const Pass<T>&, const T* direction, const T* transposed_direction, std::int64_t first,
                        std::int64_t count) const noexcept override;
   void second_gradient(const Pass<T>&, const GradientUnit& unit, T scale, T* out) const noexcept override;
@@ -176,6 +201,7 @@ class LayerNormLayer final : public Layer<T> {
   void tangent(const Pass<T>&, const T* direction, std::int64_t first, std::int64_t count) const noexcept override;
   void gradient(const Pass<T>&, const GradientUnit& unit, T scale, T* out) const noexcept override;
   void per_sample_gradient(const Pass<T>&, std::int64_t row, T* out) const noexcept override;
+  RowFactors<T> row_factors(const Pass<T>&, std::int64_t row) const noexcept override;
   double per_sample_square(const Pass<T>&, std::int64_t row) const noexcept override;
   void second_backward(const Pass<T>&, const T* direction, const T* transposed_direction, std::int64_t first,
                        std::int64_t count) const noexcept override;

@@ -79,6 +79,11 @@ void LayerNormLayer<T>::per_sample_gradient(const Pass<T>& pass, std::int64_t ro
 }
 
 template <Scalar T>
+RowFactors<T> LayerNormLayer<T>::row_factors(const Pass<T>& pass, std::int64_t row) const noexcept {
+  return {normalized(pass, row), width_, this->delta(pass, this->output, row), width_, false, true};
+}
+
+template <Scalar T>
 double LayerNormLayer<T>::per_sample_square(const Pass<T>& pass, std::int64_t row) const noexcept {
   const T* delta = this->delta(pass, this->output, row);
   const T* n = normalized(pass, row);

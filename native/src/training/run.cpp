@@ -72,9 +72,9 @@ class Run final : public EpochRun<T> {
 
   // One thread, while the others wait: counts the step and begins the next.
   void end_step() noexcept {
-    if (!engine_->losses_finite()) {
+    if (!engine_->updated()) {
       stop_ = true;
-      this->end(EndReason::kNotFinite, "loss");
+      this->end(EndReason::kNotFinite, engine_->not_finite_in());
       return;
     }
     const double rate = engine_->optimizer().rule().learning_rate();
@@ -104,9 +104,7 @@ template <Scalar T>
 Status create_run(std::shared_ptr<Model<T>> model, std::shared_ptr<const Dataset> data, const TrainingOptions& options,
                   std::unique_ptr<RunObserver> observer, std::shared_ptr<TrainingRun>& out) {
   if (is_minimizer(options.optimizer.kind)) {
-    if (options.step_size) {
-      return Status::error(ErrorCode::kOption, "stepSize", "none: this optimizer finds its step sizes itself");
-    }
+    if (Status s = check_no_stages(options); !s.ok()) return s;
     return create_minimizer_run<T>(std::move(model), std::move(data), options, std::move(observer), out);
   }
   auto run = std::make_shared<Run<T>>(std::move(model), std::move(data), options, std::move(observer));

@@ -17,13 +17,24 @@ constexpr std::int64_t kRowGrain = 8;
 
 }  // namespace
 
+Status check_no_stages(const TrainingOptions& options) {
+  if (options.clipping) {
+    return Status::error(ErrorCode::kOption, "clipping", "none: this optimizer looks at the function more than once");
+  }
+  if (options.step_size) {
+    return Status::error(ErrorCode::kOption, "stepSize", "none: this optimizer finds its step sizes itself");
+  }
+  return Status::success();
+}
+
 template <Scalar T>
 StepEngine<T>::StepEngine(const Network<T>& network, const TrainingOptions& options, std::int64_t max_rows)
     : network_(&network),
       workspace_(network, max_rows, options.step_size ? WorkspaceKind::kTangent : WorkspaceKind::kBackward),
       batch_(network, losses_of(options.tasks), max_rows),
       transposed_(static_cast<std::size_t>(network.transposed_size())),
-      penalties_(options.l2 != 0 ? network.units().size() : 0), shares_(network.units()), l2_(options.l2) {
+      penalties_(options.l2 != 0 ? network.units().size() : 0), shares_(network.units()), l2_(options.l2),
+      sum_reduction_(options.tasks.front().loss.sum_reduction) {
   pass_.network = &network;
   pass_.workspace = &workspace_;
   pass_.transposed = transposed_.data();
@@ -36,12 +47,23 @@ Status StepEngine<T>::create(const Network<T>& network, const TrainingOptions& o
                              std::unique_ptr<StepEngine>& out) {
   const std::vector<LossSpec> losses = losses_of(options.tasks);
   if (Status s = check_losses<T>(network, losses); !s.ok()) return s;
+  if (options.clipping) {
+    if (Status s = SampleClipping<T>::check(network, *options.clipping); !s.ok()) return s;
+    for (const LossSpec& loss : losses) {
+      if (loss.normalize_weights || loss.sum_reduction != losses.front().sum_reduction) {
+        return Status::error(ErrorCode::kOption, "clipping", "losses that are all means over samples, or all sums");
+      }
+    }
+  }
   if (options.step_size) {
     if (Status s = RadiusStage<T>::check(network, options); !s.ok()) return s;
   }
   std::unique_ptr<StepEngine> engine(new StepEngine(network, options, max_rows));
   if (Status s = Optimizer<T>::create(options.optimizer, network.arena_size(), engine->optimizer_); !s.ok()) return s;
   if (engine->has_place()) engine->point_ = AlignedBuffer<T>(static_cast<std::size_t>(network.arena_size()));
+  if (options.clipping) {
+    engine->clipping_ = std::make_unique<SampleClipping<T>>(network, *options.clipping, max_rows);
+  }
   if (options.step_size) engine->radius_ = std::make_unique<RadiusStage<T>>(network, options, max_rows);
   out = std::move(engine);
   return Status::success();
@@ -60,6 +82,7 @@ void StepEngine<T>::begin(const Dataset& data, const std::uint32_t* index, std::
   pass_.rows = rows;
   pass_.step = static_cast<std::uint64_t>(optimizer_->updates());
   losses_finite_.store(true, std::memory_order_relaxed);
+  gradients_finite_.store(true, std::memory_order_relaxed);
   not_finite_unit_.store(-1, std::memory_order_relaxed);
   optimizer_->begin();
 }
@@ -76,7 +99,7 @@ void StepEngine<T>::take(Barrier* barrier, int thread, int threads) noexcept {
   }
   rows(range);
   meet();
-  if (!losses_finite()) return;
+  if (!updated()) return;
   units(thread, threads);
   if (radius_ == nullptr) return;
   meet();
@@ -111,21 +134,27 @@ void StepEngine<T>::rows(Range range) noexcept {
   if (count <= 0) return;
   batch_.load(pass_, first, count);
   pass_.forward(first, count);
-  if (!batch_.evaluate(pass_, Deltas::kReduced, first, count)) losses_finite_.store(false, std::memory_order_relaxed);
+  const Deltas deltas = clipping_ != nullptr ? Deltas::kPerSample : Deltas::kReduced;
+  if (!batch_.evaluate(pass_, deltas, first, count)) losses_finite_.store(false, std::memory_order_relaxed);
   pass_.backward(first, count);
+  if (clipping_ != nullptr && !clipping_->clip(pass_, first, count)) {
+    gradients_finite_.store(false, std::memory_order_relaxed);
+  }
 }
 
 template <Scalar T>
 void StepEngine<T>::units(int thread, int threads) noexcept {
   const KernelTable<T>& k = kernels<T>();
   alignas(kCacheLine) T gradient[kUnitElements<T>];
+  // Deltas of single samples have no share of the mean in them yet.
+  const T scale = clipping_ != nullptr && !sum_reduction_ ? static_cast<T>(1.0 / double(pass_.rows)) : T(1);
   const auto [first, last] = shares_.of(thread, threads);
   for (std::size_t u = first; u < last; ++u) {
     const GradientUnit& unit = network_->units()[u];
     const std::int64_t size = (unit.row1 - unit.row0) * kPanel<T>;
     T* w = parameters_ + unit.offset;
     optimizer_->prefetch_range(w, unit.offset, size);
-    pass_.gradient(unit, T(1), gradient);
+    pass_.gradient(unit, scale, gradient);
     if (l2_ != 0) {
       const T* at = pass_.parameters + unit.offset;
       penalties_[u] = k.sum_squares(at, size);
@@ -181,6 +210,8 @@ bool StepEngine<T>::update_finite() const noexcept {
 
 template <Scalar T>
 std::string StepEngine<T>::not_finite_in() const {
+  if (!losses_finite()) return "loss";
+  if (!updated()) return "gradient";
   const std::int64_t index = not_finite_unit_.load(std::memory_order_relaxed);
   if (index < 0) return "step";
   const GradientUnit& u = network_->units()[static_cast<std::size_t>(index)];
@@ -194,6 +225,12 @@ std::string StepEngine<T>::not_finite_in() const {
 
 template <Scalar T>
 void StepEngine<T>::describe(StepNumbers& numbers) const {
+  if (clipping_ != nullptr && pass_.rows > 0) {
+    const ClippingSummary summary = clipping_->summary(pass_.rows);
+    numbers.numbers.emplace_back("meanGradientNorm", summary.mean_norm);
+    numbers.numbers.emplace_back("largestGradientNorm", summary.largest_norm);
+    numbers.numbers.emplace_back("clippedShare", summary.clipped);
+  }
   if (radius_ == nullptr) return;
   const StepRadius& radius = radius_->radius();
   numbers.numbers.emplace_back("stepScale", radius.scale);

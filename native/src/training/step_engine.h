@@ -4,6 +4,7 @@
 //   place   (rules that evaluate elsewhere) the point where the gradient is taken   | barrier
 //   rows    gather, forward, losses, backward: each thread its rows                 | barrier
 //   units   gradient of a unit over all rows, update, transposed copy               | barrier
+// With clipping, rows() ends with factors on the deltas of its samples; see sample_clipping.h.
 // With a step-size stage the units' updates are candidates first; see radius_stage.h.
 #pragma once
 
@@ -19,9 +20,13 @@
 #include "krylov/training.h"
 #include "network/unit_shares.h"
 #include "samples/batch.h"
+#include "samples/sample_clipping.h"
 #include "training/radius_stage.h"
 
 namespace krylov {
+
+// Stages belong to the steps of update rules: an error for a minimizer that is given one.
+Status check_no_stages(const TrainingOptions& options);
 
 template <Scalar T>
 class StepEngine {
@@ -41,8 +46,8 @@ class StepEngine {
   void begin(const Dataset& data, const std::uint32_t* index, std::int64_t rows) noexcept;
   // All phases, by every thread of a body; the caller lets them meet afterwards. No barrier: one thread only.
   void take(Barrier* barrier, int thread, int threads) noexcept;
-  // False: nothing was updated. After take().
-  bool losses_finite() const noexcept { return losses_finite_.load(std::memory_order_relaxed); }
+  // False where a loss or a sample's gradient was not finite: nothing was updated. After take().
+  bool updated() const noexcept { return losses_finite() && gradients_finite_.load(std::memory_order_relaxed); }
   // After take(), by one thread.
   void end() noexcept { optimizer_->end(); }
 
@@ -50,7 +55,7 @@ class StepEngine {
   double loss() const noexcept;
   // False where an update, or a part of it, was not finite and therefore not applied.
   bool update_finite() const noexcept;
-  // The tensor of the first such part, or `step`.
+  // `loss`, `gradient` (of a sample), the tensor of the first such part of an update, or `step`.
   std::string not_finite_in() const;
   // What a stage has to tell of the newest step.
   void describe(StepNumbers& numbers) const;
@@ -67,6 +72,7 @@ class StepEngine {
   struct Range {
     std::int64_t first, count;
   };
+  bool losses_finite() const noexcept { return losses_finite_.load(std::memory_order_relaxed); }
   Range rows_of(int thread, int threads) const noexcept;
   bool has_place() const noexcept { return optimizer_->rule().evaluates_elsewhere(); }
   void place(int thread, int threads) noexcept;
@@ -83,11 +89,13 @@ class StepEngine {
   Pass<T> pass_;
   T* parameters_ = nullptr;
   AlignedBuffer<T> transposed_, point_;
+  std::unique_ptr<SampleClipping<T>> clipping_;
   std::unique_ptr<RadiusStage<T>> radius_;
   AlignedBuffer<double> penalties_;  // squared norm of a unit before its update, for l2's term
   UnitShares shares_;
   double l2_;
-  std::atomic<bool> losses_finite_{true};
+  bool sum_reduction_;  // over samples, instead of the mean
+  std::atomic<bool> losses_finite_{true}, gradients_finite_{true};
   std::atomic<std::int64_t> not_finite_unit_{-1};
 };
 

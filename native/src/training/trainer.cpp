@@ -104,8 +104,8 @@ class StepTrainer final : public Trainer<T> {
     const Batch<T>& batch = engine_->batch();
     result.loss = engine_->loss();
     result.learning_rate = engine_->optimizer().rule().learning_rate();
-    result.finite = engine_->losses_finite() && engine_->update_finite();
-    if (engine_->losses_finite()) engine_->end();
+    result.finite = engine_->updated() && engine_->update_finite();
+    if (engine_->updated()) engine_->end();
     result.updates = engine_->step();
     engine_->describe(result.step);
     result.head_losses.clear();
@@ -133,9 +133,7 @@ template <Scalar T>
 Status Trainer<T>::create(std::shared_ptr<Model<T>> model, const TrainingOptions& options,
                           std::unique_ptr<Trainer>& out) {
   if (is_minimizer(options.optimizer.kind)) {
-    if (options.step_size) {
-      return Status::error(ErrorCode::kOption, "stepSize", "none: this optimizer finds its step sizes itself");
-    }
+    if (Status s = check_no_stages(options); !s.ok()) return s;
     return create_minimizer_trainer<T>(std::move(model), options, out);
   }
   auto trainer = std::make_unique<StepTrainer<T>>(std::move(model), options);

@@ -1,0 +1,80 @@
+// How a method makes one direction of the gradients of several tasks; the frame is task_combiner.cpp.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "krylov/task_gradients.h"
+
+namespace krylov {
+
+// Inner products of pairs of long vectors, in float64, in an order of summation that the length alone decides.
+template <Scalar T>
+class PairProducts {
+ public:
+  using Pair = std::pair<const T*, const T*>;
+  PairProducts(std::int64_t most_pairs, std::int64_t size);
+  void compute(Team& team, int threads, std::span<const Pair> pairs, std::int64_t size, double* out) noexcept;
+  // The room for a list of pairs.
+  std::vector<Pair>& pairs() noexcept { return pairs_; }
+
+ private:
+  std::int64_t slots_;
+  std::vector<double> partials_;
+  std::vector<Pair> pairs_;
+};
+
+// What a rule works on.
+template <Scalar T>
+struct TaskWork {
+  Team& team;
+  int threads;
+  const TaskGradients<T>& given;
+  std::int64_t size;         // elements of a gradient
+  std::int64_t step;         // calls before this one
+  std::span<const double> q;  // [tasks, tasks], finite
+  PairProducts<T>& products;
+  T* out;
+  TaskCombination& result;
+
+  int tasks() const noexcept { return static_cast<int>(given.rows.size()); }
+  double product(int i, int j) const noexcept { return q[static_cast<std::size_t>(i * tasks() + j)]; }
+};
+
+template <Scalar T>
+class TaskRule {
+ public:
+  virtual ~TaskRule() = default;
+  // Either the coefficients of the direction, with result.linear, or `out` itself.
+  virtual void combine(TaskWork<T>& work) = 0;
+  virtual bool wants_losses() const noexcept { return false; }
+  virtual bool wants_parameters() const noexcept { return false; }
+  virtual std::span<const TaskState<T>> states() noexcept { return {}; }
+};
+
+template <Scalar T>
+std::unique_ptr<TaskRule<T>> make_weighted_sum(const TaskCombinerSpec& spec, int tasks);
+template <Scalar T>
+std::unique_ptr<TaskRule<T>> make_pc_grad(const TaskCombinerSpec& spec, int tasks);
+template <Scalar T>
+std::unique_ptr<TaskRule<T>> make_mgda(const TaskCombinerSpec& spec, int tasks);
+template <Scalar T>
+std::unique_ptr<TaskRule<T>> make_ca_grad(const TaskCombinerSpec& spec, int tasks);
+template <Scalar T>
+std::unique_ptr<TaskRule<T>> make_grad_norm(const TaskCombinerSpec& spec, int tasks, std::int64_t size);
+template <Scalar T>
+std::unique_ptr<TaskRule<T>> make_sam_gs(const TaskCombinerSpec& spec, int tasks, std::int64_t size);
+template <Scalar T>
+std::unique_ptr<TaskRule<T>> make_g_cond(const TaskCombinerSpec& spec, int tasks, std::int64_t size,
+                                         std::vector<std::int64_t> tensors);
+
+// [tasks, tasks] products C Q C' of combinations with the coefficients C.
+void products_of_combinations(std::span<const double> c, std::span<const double> q, int tasks,
+                              std::vector<double>& out);
+// Cosines from products, 0 beside a zero vector; returns the number of pairs in conflict.
+int cosines_of_products(std::span<const double> products, int tasks, std::vector<double>& cosines);
+
+}  // namespace krylov
