@@ -12,7 +12,7 @@ import { inCi, isInstalled, jobs, readIfThere, root, runQuietly, say } from './s
 const crossTools = { programs: ['aarch64-linux-gnu-g++', 'qemu-aarch64'], packages: 'g++-aarch64-linux-gnu qemu-user' }
 const suites = {
   plain: { title: 'native tests' },
-  sanitize: { title: 'native tests with sanitizers' },
+  sanitize: { title: 'native tests with sanitizers', parallel: true },
   thread: { title: 'native tests with the thread sanitizer' },
   neon: { title: 'native tests for arm64', ...crossTools, parallel: true },
 }

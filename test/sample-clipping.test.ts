@@ -194,6 +194,7 @@ describe('sampleClipping', () => {
     expect(errorOf(() => sampleClipping({ threshold: 0 })).message).toMatch(/sampleClipping threshold/)
     expect(errorOf(() => sampleClipping({ threshold: [1, 2] })).message).toMatch(/sampleClipping threshold/)
     expect(errorOf(() => sampleClipping({ mode: 'automatic', epsilon: 0 })).message).toMatch(/sampleClipping epsilon/)
+    expect(errorOf(() => sampleClipping({ mode: 'global', epsilon: 0.1 })).message).toMatch(/sampleClipping epsilon/)
     expect(errorOf(() => sampleClipping({ norm: 1 } as never)).message).toMatch(/norm/)
   })
 })

@@ -118,6 +118,17 @@ describe('softmaxRadiusControl', () => {
     expect(model.parameters).toEqual(results[0])
   })
 
+  it('goes on counting where a larger batch takes a new workspace', () => {
+    const few = { inputs: { data: inputs.data.slice(0, 50), shape: [10, 5] as const }, targets: labels.slice(0, 10) }
+    using trainer = createTrainer(network(), {
+      loss: softmaxCrossEntropy(),
+      optimizer: sgd({ learningRate: 300 }),
+      stepSize: softmaxRadiusControl({ target: 0.1 }),
+    })
+    expect(trainer.step(few).numbers?.shortenedSteps).toBe(1)
+    expect(trainer.step(data).numbers?.shortenedSteps).toBe(2)
+  })
+
   it('works with sigmoids and where the gradient is taken elsewhere', async () => {
     const model = createModel({ inputs: 5, layers: [dense(4, 'tanh'), dense(2)], seed: 1, dtype: 'float64' })
     const targets = { data: Float64Array.from({ length: rows * 2 }, (_, i) => i % 2), shape: [rows, 2] as const }

@@ -196,6 +196,7 @@ async function slice(krylov, task, contestant, data, { seconds, stop, folder }) 
   const start = arm.curve.at(-1)?.seconds ?? 0
   for (let spent = 0; spent < seconds && !stop.aborted; ) {
     const controller = new AbortController()
+    let seen = arm.curve.at(-1)?.updates ?? 0
     const { options, end } = stageAt(stages, start + spent)
     const due = Math.min(kLook, seconds - spent, end - start - spent)
     const run = krylov.train(model, data.train, {
@@ -210,7 +211,9 @@ async function slice(krylov, task, contestant, data, { seconds, stop, folder }) 
         callback: (/** @type {any} */ step) => {
           if (step.numbers !== undefined) {
             numbers = step.numbers
-            iterations += step.numbers.cgIterations ?? 0
+            // Updates that were not told (who is slow hears of the newest only) count like the one that was.
+            iterations += (step.numbers.cgIterations ?? 0) * (step.updates - seen)
+            seen = step.updates
           }
           if (step.seconds >= due || stop.aborted) controller.abort()
         },

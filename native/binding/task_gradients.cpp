@@ -255,12 +255,12 @@ NativeTaskCombiner::NativeTaskCombiner(const Napi::CallbackInfo& info) : ObjectW
 
 // (gradients: an array a task, losses or null, parameters or null, out)
 Napi::Value NativeTaskCombiner::combine(const Napi::CallbackInfo& info) {
+  const Napi::Array list = array(info[0], "gradients", kMostTasks);
+  const std::uint32_t count = list.Length();
+  // All elements are fetched before the combiner and the first pointer are taken: a getter may do anything.
+  std::vector<Napi::Value> values;
+  for (std::uint32_t i = 0; i < count; ++i) values.push_back(list.Get(i));
   return visit([&]<class T>(krylov::TaskCombiner<T>& combiner) -> Napi::Value {
-    const Napi::Array list = array(info[0], "gradients", kMostTasks);
-    const std::uint32_t count = list.Length();
-    // All elements are fetched before the first pointer is taken.
-    std::vector<Napi::Value> values;
-    for (std::uint32_t i = 0; i < count; ++i) values.push_back(list.Get(i));
     std::vector<const T*> rows;
     const std::int64_t size = combiner.parameters();
     const std::span<T> out = typed<T>(info[3], "out", size);

@@ -170,6 +170,7 @@ const configSchema = members({
       (input) => typeof input === 'object' && input !== null,
     ).optional(),
     earlyStopping: value<Record<string, unknown>>('an object', isObject).optional(),
+    clipping: spec('a stage of clipping').optional(),
     stepSize: spec('a step-size stage').optional(),
     record: value<Record<string, unknown>>('an object', isObject).optional(),
     threads: value<number | 'auto'>(

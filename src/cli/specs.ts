@@ -1,4 +1,12 @@
-import type { LayerOption, LossOption, MetricOption, ModelOptions, OptimizerOption, StepSizeOption } from '../index.js'
+import type {
+  LayerOption,
+  LossOption,
+  MetricOption,
+  ModelOptions,
+  OptimizerOption,
+  SampleClippingOption,
+  StepSizeOption,
+} from '../index.js'
 import { createModel, createTrainer, isKrylovError, meanSquaredError, residual, train } from '../index.js'
 import type { Config } from './config.js'
 import { checkConfig } from './config.js'
@@ -91,7 +99,7 @@ async function modelProblems(config: Config): Promise<Problem[]> {
 
 /** Where the options of `train` stand in a configuration. */
 export function placeOf(path: string): string {
-  return /^(metrics|earlyStopping|stepSize|record|threads|batchSize|curvatureBatchSize|epochs|l2)\b/.test(path)
+  return /^(metrics|earlyStopping|clipping|stepSize|record|threads|batchSize|curvatureBatchSize|epochs|l2)\b/.test(path)
     ? `training.${path}`
     : path
 }
@@ -103,10 +111,11 @@ export function placeOf(path: string): string {
 async function taskProblems(config: Config): Promise<Problem[]> {
   const model = createModel(modelOptions(config, acceptedWidth(config.model.layers)))
   try {
-    const { earlyStopping, stepSize, record } = config.training
+    const { earlyStopping, clipping, stepSize, record } = config.training
     const options = {
       loss: lossOf(config),
       ...metricsOf(config),
+      ...(clipping === undefined ? {} : { clipping: withKind(clipping) as SampleClippingOption }),
       ...(stepSize === undefined ? {} : { stepSize: withKind(stepSize) as StepSizeOption }),
       ...(earlyStopping === undefined ? {} : { earlyStopping, validation: { fraction: 0.5 } }),
       ...(record === undefined ? {} : { record }),

@@ -1,6 +1,15 @@
 import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import type { AnyModel, History, Model, StepSizeOption, TrainingState, TrainOptions, TrainRun } from '../index.js'
+import type {
+  AnyModel,
+  History,
+  Model,
+  SampleClippingOption,
+  StepSizeOption,
+  TrainingState,
+  TrainOptions,
+  TrainRun,
+} from '../index.js'
 import {
   createModel,
   evaluate,
@@ -95,7 +104,8 @@ function describeData({ inputs, classes }: Samples): string {
 
 /** Everything of `train`'s options that the configuration decides. */
 function trainOptions(config: Config, validation: Samples | undefined): TrainOptions {
-  const { batchSize, curvatureBatchSize, epochs, earlyStopping, stepSize, record, threads, l2 } = config.training
+  const { batchSize, curvatureBatchSize, epochs, earlyStopping, clipping, stepSize, record, threads, l2 } =
+    config.training
   const held = config.data.validation
   return {
     loss: lossOf(config),
@@ -108,6 +118,7 @@ function trainOptions(config: Config, validation: Samples | undefined): TrainOpt
     ...(held !== undefined && 'fraction' in held ? { validation: held } : {}),
     ...(earlyStopping === undefined ? {} : { earlyStopping }),
     ...(record === undefined ? {} : { record }),
+    ...(clipping === undefined ? {} : { clipping: withKind(clipping) as SampleClippingOption }),
     ...(stepSize === undefined ? {} : { stepSize: withKind(stepSize) as StepSizeOption }),
     ...(threads === undefined ? {} : { threads }),
     ...(l2 === undefined ? {} : { l2 }),

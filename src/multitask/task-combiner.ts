@@ -20,7 +20,7 @@ export type CreateTaskCombinerOptions<D extends DType = DType> = {
 
 export type CombineOptions<D extends DType = DType> = {
   /** One for each task, at least 0; for `gradNorm`, and `mgda` scaled by losses. */
-  readonly losses?: ArrayLike<number>
+  readonly losses?: Float32Array | Float64Array | readonly number[]
   /** The shared parameters; for `gCond` with `lion`. */
   readonly parameters?: TypedArrayInput<D>
   /** Receives d; a new array when absent. */
@@ -200,7 +200,7 @@ export class TaskCombiner<D extends DType = DType> {
     return arrayOf(gradients, 'gradients', (row, name) => this.#input(row, name), { length: tasks })
   }
 
-  #losses(losses: ArrayLike<number>): Float64Array {
+  #losses(losses: Float32Array | Float64Array | readonly number[]): Float64Array {
     return Float64Array.from(finiteArray(losses, 'combine losses', { length: this.tasks, min: 0 }))
   }
 }

@@ -94,8 +94,9 @@ export class PrivacyAccountant {
  */
 export function createPrivacyAccountant(options: PrivacyAccountantOptions = {}): PrivacyAccountant {
   const name = 'createPrivacyAccountant'
-  checkKnownKeys(options, options.state === undefined ? ['orders', 'state'] : ['state'], `${name} options`)
+  checkKnownKeys(options, ['orders', 'state'], `${name} options`)
   const given = options as PrivacyAccountantOptions
+  if (given.state !== undefined) checkKnownKeys(options, ['state'], `${name} options`)
   if (given.state === undefined) {
     const orders = ordersOption(given.orders, `${name} orders`)
     return new PrivacyAccountant(

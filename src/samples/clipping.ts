@@ -15,7 +15,7 @@ export type SampleClippingOptions = {
    * `global` 1 where n ≤ C, else 0.
    */
   readonly mode?: 'clip' | 'automatic' | 'global'
-  /** Default 0; for `automatic` 0.01, and above 0. */
+  /** Default 0; for `automatic` 0.01, and above 0. None with `global`. */
   readonly epsilon?: number
   /** One factor for a sample's whole gradient (`sample`, the default), or one for each layer, weight and bias together. */
   readonly by?: 'sample' | 'layer'
@@ -53,7 +53,8 @@ export function sampleClipping(given: SampleClippingOptions = {}): SampleClippin
   const positive = (value: unknown, path: string): number => numberInRange(value, path, { above: 0 })
   const { threshold = 1 } = options
   if (typeof threshold !== 'number' && by === 'sample') throw optionError(`${name} threshold`, 'a number', threshold)
-  const bounds = mode === 'automatic' ? { above: 0 } : { min: 0 }
+  const { epsilon = mode === 'automatic' ? 0.01 : 0 } = options
+  if (mode === 'global' && epsilon !== 0) throw optionError(`${name} epsilon`, "0 with mode 'global'", epsilon)
   return Object.freeze({
     kind: 'sampleClipping',
     threshold:
@@ -61,7 +62,7 @@ export function sampleClipping(given: SampleClippingOptions = {}): SampleClippin
         ? positive(threshold, `${name} threshold`)
         : Object.freeze(arrayOf(threshold, `${name} threshold`, positive, { minLength: 1 })),
     mode,
-    epsilon: numberInRange(options.epsilon ?? (mode === 'automatic' ? 0.01 : 0), `${name} epsilon`, bounds),
+    epsilon: numberInRange(epsilon, `${name} epsilon`, mode === 'automatic' ? { above: 0 } : { min: 0 }),
     by,
   })
 }

@@ -352,6 +352,9 @@ export function classSensitivity<D extends DType, H extends string = never>(
   if (given.target !== undefined)
     throw optionError('classSensitivity target', 'none: two outputs are explained', given.target)
   const most = onlyMap(run(model, inputs, { ...given, target: 'mostProbable' }))
+  if (most.shape[1] < 2) {
+    throw optionError('classSensitivity positions', 'at least two, to be ranked', given.positions ?? 1)
+  }
   const least = onlyMap(run(model, inputs, { ...given, target: 'leastProbable' }))
   const correlations = rankCorrelation(most, least)
   const finite = correlations.filter(Number.isFinite)

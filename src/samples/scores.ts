@@ -3,7 +3,7 @@ import type { Matrix } from '../data/matrix.js'
 import { toMatrix } from '../data/matrix.js'
 import type { Targets } from '../data/targets.js'
 import { toTargets } from '../data/targets.js'
-import { optionError, rendered, shapeError } from '../internal/errors.js'
+import { optionError, rendered } from '../internal/errors.js'
 import type { DType, FloatArray } from '../internal/native.js'
 import { checkKnownKeys, finiteArray, integerInRange, numberInRange, oneOf } from '../internal/validate.js'
 import type { Loss, LossOption } from '../losses/losses.js'
@@ -234,7 +234,6 @@ export function noisyLabelCandidates(
   checkKnownKeys(options, ['share'], `${name} options`)
   const share = numberInRange(options.share, `${name} share`, { above: 0, max: 1 })
   const count = Math.round(share * values.length)
-  if (count === 0)
-    throw shapeError(`${name} scores`, `enough samples for a share of ${share}`, rendered(`${values.length}`))
+  if (count === 0) throw optionError(`${name} share`, `at least half a sample of ${values.length}`, share)
   return descending(values).slice(0, count)
 }

@@ -77,7 +77,7 @@ export function labelFigures(outputs: MatrixLike, labels: ClassesLike): LabelFig
     } else {
       for (let c = 0; c < width; c++) if (c !== label) others.push((data[row * width + c] as number) - own)
     }
-    const top = Math.max(0, ...others)
+    const top = others.reduce((most, d) => Math.max(most, d), 0)
     const rest = others.reduce((sum, d) => sum + Math.exp(d - top), 0)
     const total = Math.exp(-top) + rest
     figures.probabilities[row] = Math.exp(-top) / total

@@ -132,7 +132,7 @@ export function kernelRegression(options: KernelRegressionOptions): KernelRegres
     throw optionError(`kernelRegression ${name}`, 'none with a time or steps', given[name])
   }
   if (given.covariance !== undefined && damping > 0) {
-    throw optionError('kernelRegression covariance', 'none with damping', damping)
+    throw optionError('kernelRegression damping', '0 with covariance', damping)
   }
   let initial: { readonly train: Matrix; readonly test: Matrix } | undefined
   if (given.initial !== undefined) {

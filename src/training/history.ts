@@ -33,7 +33,7 @@ export type EpochRecord = {
   readonly updates: number
   /** True where no epoch before was better by the monitored value (the validation loss, or the loss without it). */
   readonly best: boolean
-  /** Of the epoch's last update, where the optimizer tells more than a rate. */
+  /** Of the epoch's last update, where the optimizer or a stage tells more than a rate. */
   readonly numbers?: StepNumbers
   readonly words?: StepWords
   /** Curvature against the learning rate, in the epochs that `record.stability` asks for. */
@@ -67,7 +67,7 @@ export type History = {
   readonly updates: number
   /** Seconds of all training steps. */
   readonly seconds: number
-  /** For `notFinite`: the update that met NaN or infinity, and where: `loss` or a tensor's name. */
+  /** For `notFinite`: the update that met NaN or infinity, and where: `loss`, `gradient`, `step` or a tensor's name. */
   readonly notFinite?: { readonly step: number; readonly where: string }
   /** Why the optimizer was done before the epochs were, such as `gradientTolerance`; the reason then is `completed`. */
   readonly converged?: string

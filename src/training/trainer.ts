@@ -34,7 +34,7 @@ export type StepResult = {
   readonly accepted?: boolean
   /** Why the optimizer is done, where it is, such as `gradientTolerance`. */
   readonly converged?: string
-  /** What such an optimizer tells of the step, such as `damping` and `cgIterations`, or a step-size stage. */
+  /** What such an optimizer tells of the step, such as `damping` and `cgIterations`, or a stage of training. */
   readonly numbers?: StepNumbers
   readonly words?: StepWords
 }

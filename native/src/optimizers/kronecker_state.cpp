@@ -34,7 +34,7 @@ Status restore_factors(const MinimizerState& state, const std::string& prefix, c
   const auto length = [](const MinimizerState::Vector* v) {
     return v == nullptr ? std::int64_t{0} : static_cast<std::int64_t>(v->values.size());
   };
-  if (length(input) != inputs || length(output) != outputs) {
+  if (input == nullptr || output == nullptr || length(input) != inputs || length(output) != outputs) {
     return Status::error(ErrorCode::kState, "factors", "those of this network", length(input), length(output));
   }
   auto in = input->values.begin(), to = output->values.begin();

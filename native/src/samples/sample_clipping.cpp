@@ -31,6 +31,14 @@ std::vector<int> layers_with_parameters(const Network<T>& network) {
 
 template <Scalar T>
 Status SampleClipping<T>::check(const Network<T>& network, const ClippingSpec& spec) {
+  for (const double threshold : spec.thresholds) {
+    if (!(threshold > 0) || !std::isfinite(threshold)) {
+      return Status::error(ErrorCode::kOption, "clipping.threshold", "a finite number above 0");
+    }
+  }
+  if (spec.mode == ClippingMode::kAutomatic && !(spec.epsilon > 0)) {
+    return Status::error(ErrorCode::kOption, "clipping.epsilon", "a number above 0 for automatic clipping");
+  }
   const auto given = static_cast<std::int64_t>(spec.thresholds.size());
   const auto layers = static_cast<std::int64_t>(layers_with_parameters(network).size());
   if (given != 1 && !(spec.by_layer && given == layers)) {

@@ -46,6 +46,14 @@ RadiusStage<T>::RadiusStage(const Network<T>& network, const TrainingOptions& op
     head.values = AlignedBuffer<double>(static_cast<std::size_t>(max_rows));
     heads_.push_back(std::move(head));
   }
+  begin();
+}
+
+template <Scalar T>
+void RadiusStage<T>::begin() noexcept {
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  radius_ = {kNan, kNan, kNan, kNan};
+  step_length_ = kNan;
 }
 
 template <Scalar T>

@@ -32,10 +32,13 @@ class RadiusStage {
   void decide(std::int64_t rows) noexcept;  // a scale of NaN: the step is not finite
   void apply(T* w, std::int64_t offset, std::int64_t size) const noexcept;
 
+  // Before a step, of which nothing is known yet.
+  void begin() noexcept;
   // Of the newest step; of the head that allows least.
   const StepRadius& radius() const noexcept { return radius_; }
   double step_length() const noexcept { return step_length_; }
   std::int64_t shortened() const noexcept { return shortened_; }  // steps so far
+  void set_shortened(std::int64_t steps) noexcept { shortened_ = steps; }
 
  private:
   struct Head {

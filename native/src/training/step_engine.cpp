@@ -84,6 +84,7 @@ void StepEngine<T>::begin(const Dataset& data, const std::uint32_t* index, std::
   losses_finite_.store(true, std::memory_order_relaxed);
   gradients_finite_.store(true, std::memory_order_relaxed);
   not_finite_unit_.store(-1, std::memory_order_relaxed);
+  if (radius_ != nullptr) radius_->begin();
   optimizer_->begin();
 }
 

@@ -57,6 +57,11 @@ class StepEngine {
   bool update_finite() const noexcept;
   // `loss`, `gradient` (of a sample), the tensor of the first such part of an update, or `step`.
   std::string not_finite_in() const;
+  // Steps that a step-size stage has shortened so far.
+  std::int64_t shortened() const noexcept { return radius_ != nullptr ? radius_->shortened() : 0; }
+  void set_shortened(std::int64_t steps) noexcept {
+    if (radius_ != nullptr) radius_->set_shortened(steps);
+  }
   // What a stage has to tell of the newest step.
   void describe(StepNumbers& numbers) const;
   std::int64_t step() const noexcept { return optimizer_->updates(); }

@@ -81,7 +81,9 @@ class StepTrainer final : public Trainer<T> {
   Status grow(std::int64_t rows) {
     if (rows <= engine_->max_rows()) return Status::success();
     const TrainingState state = engine_->save();
+    const std::int64_t shortened = engine_->shortened();
     if (Status s = make_engine(rows); !s.ok()) return s;
+    engine_->set_shortened(shortened);
     return engine_->restore(state);
   }
 
@@ -107,6 +109,7 @@ class StepTrainer final : public Trainer<T> {
     result.finite = engine_->updated() && engine_->update_finite();
     if (engine_->updated()) engine_->end();
     result.updates = engine_->step();
+    result.step = {};
     engine_->describe(result.step);
     result.head_losses.clear();
     result.sample_losses.assign(static_cast<std::size_t>(batch.rows()), 0.0);
