@@ -4,26 +4,12 @@ import { run, runSync } from '../src/internal/computation.js'
 import type { NativeComputation, NativeSolveResult } from '../src/internal/native.js'
 import { addon } from '../src/internal/native.js'
 import { expectError, expectRejection } from './support/errors.js'
+import { solverOptions } from './support/garbage.js'
 
 const native = addon()
 const size = 4
 const rhs = Float64Array.of(1, 2, 3, 4)
-const options = {
-  tolerance: 1e-10,
-  absoluteTolerance: 0,
-  maxIterations: 40,
-  progressTolerance: 0,
-  progressWindow: 10,
-  progressFraction: 0.1,
-  shift: 0,
-  radius: 0,
-  onNegativeCurvature: 'stop' as const,
-  recomputeEvery: 0,
-  storeGrowth: 0,
-  storeFirst: 5,
-  collectHistory: 0,
-  collectChoice: 'spread' as const,
-}
+const options = { ...solverOptions, tolerance: 1e-10, maxIterations: 40 }
 const foreign = { rows: size, columns: size, source: 3, transposedSource: -1 }
 const start = (observer = -1): NativeComputation<NativeSolveResult> =>
   native.conjugateGradient(foreign, rhs, null, null, options, observer)

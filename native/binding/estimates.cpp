@@ -34,17 +34,6 @@ void lead(int threads, Body body) {
   check(turn.status);
 }
 
-// body(std::shared_ptr<Linearization<T>>): after every other argument has been read, since to read them may run code
-// that disposes the point.
-template <class Body>
-Napi::Value with_point(const Napi::Value& value, Body&& body) {
-  NativePoint& native = unwrap<NativePoint>(value, "point");
-  const NativePoint::Content content = native.get("point");
-  const Napi::Value result = std::visit(body, content);
-  native.measure();
-  return result;
-}
-
 Draws read_draws(const Napi::Value& samples, const Napi::Value& seed, std::int64_t least) {
   Draws draws;
   draws.count = integer(samples, "samples", least, kMostSamples);

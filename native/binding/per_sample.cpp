@@ -10,17 +10,6 @@ namespace {
 template <class T>
 using Point = std::shared_ptr<Linearization<T>>;
 
-// body(Point<T>). Arguments that are not typed arrays are read before, since to read them may run code that disposes
-// the point.
-template <class Body>
-Napi::Value with_point(const Napi::Value& value, Body&& body) {
-  NativePoint& native = unwrap<NativePoint>(value, "point");
-  const NativePoint::Content content = native.get("point");
-  const Napi::Value result = std::visit(body, content);
-  native.measure();
-  return result;
-}
-
 // body(Point<T>, Point<T>); the second may be the first.
 template <class Body>
 Napi::Value with_points(const Napi::Value& value, const Napi::Value& with, Body&& body) {

@@ -52,4 +52,15 @@ class NativePoint final : public Napi::ObjectWrap<NativePoint> {
   ExternalMemory memory_;
 };
 
+// body(std::shared_ptr<Linearization<T>>): after every other argument has been read, since to read them may run code
+// that disposes the point.
+template <class Body>
+Napi::Value with_point(const Napi::Value& value, Body&& body) {
+  NativePoint& native = unwrap<NativePoint>(value, "point");
+  const NativePoint::Content content = native.get("point");
+  const Napi::Value result = std::visit(body, content);
+  native.measure();
+  return result;
+}
+
 }  // namespace krylov::binding
