@@ -16,6 +16,7 @@ export type * from './native-saliency-types.js'
 export type * from './native-spectra-types.js'
 export type * from './native-tangent-kernel-types.js'
 export type * from './native-task-types.js'
+export type * from './native-training-types.js'
 export type * from './native-types.js'
 
 const packageRoot = fileURLToPath(new URL('../..', import.meta.url))

@@ -33,9 +33,9 @@ export type TrainingState = {
     readonly kind: string
     /** State arrays by the names of the rule's equations, in the order of the parameters. */
     readonly values: Readonly<Record<string, FloatArray>>
-    /** Of a second-order optimizer: its scalars, such as the damping. */
+    /** Scalars of a second-order optimizer, such as the damping, and of stages: `stepSize.shortenedSteps`. */
     readonly numbers?: Readonly<Record<string, number>>
-    /** And its arrays that are not by parameter. */
+    /** And arrays that are not by parameter. */
     readonly arrays?: Readonly<Record<string, Float64Array>>
   }
 }
@@ -59,7 +59,13 @@ export function fromNativeOptimizerState(
     const same = dtypeOf(array) === dtype || isMinimizer(kind)
     values[name] = same ? array : convertedFloats(array, name, dtype, array.length)
   }
-  return isMinimizer(kind) ? { kind, values, numbers: state.numbers, arrays: state.plain } : { kind, values }
+  const given = (part: Readonly<Record<string, unknown>>): boolean => isMinimizer(kind) || Object.keys(part).length > 0
+  return {
+    kind,
+    values,
+    ...(given(state.numbers) ? { numbers: state.numbers } : {}),
+    ...(given(state.plain) ? { arrays: state.plain } : {}),
+  }
 }
 
 /** Second-order optimizers keep float64, whatever the model's dtype is. */
@@ -107,7 +113,7 @@ export function toNativeOptimizerState(
     copy.set(source)
     arrays[name] = copy
   }
-  return { optimizer: arrays, ...minimizerState(kind, optimizer, path) }
+  return { optimizer: arrays, ...numbersAndArrays(kind, optimizer, path) }
 }
 
 /**
@@ -130,21 +136,21 @@ export function checkNames(given: NativeOptimizerState, held: NativeOptimizerSta
   }
 }
 
-/** Numbers and arrays that only some optimizers have. */
-function minimizerState(
+/** What only second-order optimizers and stages have; update rules may do without. */
+function numbersAndArrays(
   kind: string,
   optimizer: Record<string, unknown>,
   path: string,
 ): Pick<NativeTrainingState, 'numbers' | 'plain'> {
-  if (!isMinimizer(kind)) return { numbers: {}, plain: {} }
-  const at = (key: string): string => joinPath(path, key)
-  const numbers = Object.entries(record(optimizer.numbers, at('numbers'))).map(
-    ([name, value]) => [name, numberInRange(value, joinPath(at('numbers'), name))] as const,
+  const entries = (key: 'numbers' | 'arrays'): [string, unknown][] => {
+    const part = optimizer[key] === undefined && !isMinimizer(kind) ? {} : optimizer[key]
+    return Object.entries(record(part, joinPath(path, key)))
+  }
+  const at = (key: string, name: string): string => joinPath(joinPath(path, key), name)
+  const numbers = entries('numbers').map(([name, value]) => [name, numberInRange(value, at('numbers', name))] as const)
+  const plain = entries('arrays').map(
+    ([name, values]) => [name, Float64Array.from(finiteArray(values, at('arrays', name)))] as const,
   )
-  const plain = Object.entries(record(optimizer.arrays, at('arrays'))).map(([name, values]) => {
-    const place = joinPath(at('arrays'), name)
-    return [name, Float64Array.from(finiteArray(values, place))] as const
-  })
   return { numbers: Object.fromEntries(numbers), plain: Object.fromEntries(plain) }
 }
 

@@ -54,6 +54,36 @@ void RadiusStage<T>::begin() noexcept {
   constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
   radius_ = {kNan, kNan, kNan, kNan};
   step_length_ = kNan;
+  decided_ = false;
+}
+
+template <Scalar T>
+bool RadiusStage<T>::finite() const noexcept {
+  return !decided_ || !std::isnan(radius_.scale);
+}
+
+template <Scalar T>
+void RadiusStage<T>::save(TrainingState& state) const {
+  state.numbers.emplace_back("stepSize.shortenedSteps", static_cast<double>(shortened_));
+}
+
+template <Scalar T>
+Status RadiusStage<T>::restore(const TrainingState& state) {
+  const double* steps = find_number(state, "stepSize.shortenedSteps");
+  if (steps == nullptr || !(*steps >= 0)) {
+    return Status::error(ErrorCode::kState, "state.numbers.stepSize.shortenedSteps", "a count of steps");
+  }
+  shortened_ = static_cast<std::int64_t>(*steps);
+  return Status::success();
+}
+
+template <Scalar T>
+void RadiusStage<T>::describe(StepNumbers& numbers) const {
+  numbers.numbers.emplace_back("stepScale", radius_.scale);
+  numbers.numbers.emplace_back("normalisedStep", radius_.normalised_step);
+  numbers.numbers.emplace_back("convergenceRadius", radius_.radius);
+  numbers.numbers.emplace_back("stepLength", step_length_);
+  numbers.numbers.emplace_back("shortenedSteps", static_cast<double>(shortened_));
 }
 
 template <Scalar T>
@@ -100,6 +130,7 @@ void RadiusStage<T>::slopes(const Pass<T>& pass, std::int64_t first, std::int64_
 
 template <Scalar T>
 void RadiusStage<T>::decide(std::int64_t rows) noexcept {
+  decided_ = true;
   step_length_ = std::sqrt(sum_in_order(squares_.span()));
   bool first = true;
   for (Head& head : heads_) {

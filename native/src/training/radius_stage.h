@@ -13,12 +13,12 @@
 
 #include "krylov/network.h"
 #include "krylov/step_control.h"
-#include "krylov/training.h"
+#include "training/stage.h"
 
 namespace krylov {
 
 template <Scalar T>
-class RadiusStage {
+class RadiusStage final : public Stage<T> {
  public:
   RadiusStage(const Network<T>& network, const TrainingOptions& options, std::int64_t max_rows);
   // Error unless a head has a loss on logits, and the one that is named has.
@@ -32,13 +32,15 @@ class RadiusStage {
   void decide(std::int64_t rows) noexcept;  // a scale of NaN: the step is not finite
   void apply(T* w, std::int64_t offset, std::int64_t size) const noexcept;
 
-  // Before a step, of which nothing is known yet.
-  void begin() noexcept;
+  void begin() noexcept override;
+  bool finite() const noexcept override;
+  std::string_view not_finite_in() const noexcept override { return "step"; }
+  void save(TrainingState& state) const override;
+  Status restore(const TrainingState& state) override;
+  void describe(StepNumbers& numbers) const override;
   // Of the newest step; of the head that allows least.
   const StepRadius& radius() const noexcept { return radius_; }
-  double step_length() const noexcept { return step_length_; }
   std::int64_t shortened() const noexcept { return shortened_; }  // steps so far
-  void set_shortened(std::int64_t steps) noexcept { shortened_ = steps; }
 
  private:
   struct Head {
@@ -56,6 +58,7 @@ class RadiusStage {
   std::int64_t shortened_ = 0;
   StepRadius radius_;
   double step_length_ = 0;
+  bool decided_ = false;
 };
 
 }  // namespace krylov

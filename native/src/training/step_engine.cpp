@@ -15,6 +15,16 @@ namespace {
 // Rows are shared out in whole register tiles of the widest set.
 constexpr std::int64_t kRowGrain = 8;
 
+// A stage on the deltas of single samples leaves one divisor for all heads to the gradient.
+Status check_per_sample(const char* stage, const std::vector<HeadTask>& tasks) {
+  for (const HeadTask& task : tasks) {
+    if (task.loss.normalize_weights || task.loss.sum_reduction != tasks.front().loss.sum_reduction) {
+      return Status::error(ErrorCode::kOption, stage, "losses that are all means over samples, or all sums");
+    }
+  }
+  return Status::success();
+}
+
 }  // namespace
 
 Status check_no_stages(const TrainingOptions& options) {
@@ -45,27 +55,31 @@ StepEngine<T>::StepEngine(const Network<T>& network, const TrainingOptions& opti
 template <Scalar T>
 Status StepEngine<T>::create(const Network<T>& network, const TrainingOptions& options, std::int64_t max_rows,
                              std::unique_ptr<StepEngine>& out) {
-  const std::vector<LossSpec> losses = losses_of(options.tasks);
-  if (Status s = check_losses<T>(network, losses); !s.ok()) return s;
-  if (options.clipping) {
-    if (Status s = SampleClipping<T>::check(network, *options.clipping); !s.ok()) return s;
-    for (const LossSpec& loss : losses) {
-      if (loss.normalize_weights || loss.sum_reduction != losses.front().sum_reduction) {
-        return Status::error(ErrorCode::kOption, "clipping", "losses that are all means over samples, or all sums");
-      }
-    }
-  }
-  if (options.step_size) {
-    if (Status s = RadiusStage<T>::check(network, options); !s.ok()) return s;
-  }
+  if (Status s = check_losses<T>(network, losses_of(options.tasks)); !s.ok()) return s;
   std::unique_ptr<StepEngine> engine(new StepEngine(network, options, max_rows));
   if (Status s = Optimizer<T>::create(options.optimizer, network.arena_size(), engine->optimizer_); !s.ok()) return s;
   if (engine->has_place()) engine->point_ = AlignedBuffer<T>(static_cast<std::size_t>(network.arena_size()));
-  if (options.clipping) {
-    engine->clipping_ = std::make_unique<SampleClipping<T>>(network, *options.clipping, max_rows);
-  }
-  if (options.step_size) engine->radius_ = std::make_unique<RadiusStage<T>>(network, options, max_rows);
+  if (Status s = engine->make_stages(options, max_rows); !s.ok()) return s;
   out = std::move(engine);
+  return Status::success();
+}
+
+template <Scalar T>
+Status StepEngine<T>::make_stages(const TrainingOptions& options, std::int64_t max_rows) {
+  if (options.clipping) {
+    if (Status s = SampleClipping<T>::check(*network_, *options.clipping); !s.ok()) return s;
+    if (Status s = check_per_sample("clipping", options.tasks); !s.ok()) return s;
+    clipping_ = std::make_unique<SampleClipping<T>>(*network_, *options.clipping, max_rows);
+    stages_.push_back(clipping_.get());
+    deltas_ = Deltas::kPerSample;
+  }
+  if (options.step_size) {
+    if (Status s = RadiusStage<T>::check(*network_, options); !s.ok()) return s;
+    radius_ = std::make_unique<RadiusStage<T>>(*network_, options, max_rows);
+    stages_.push_back(radius_.get());
+  }
+  for (const auto& stage : gradient_stages_) stages_.push_back(stage.get());
+  if (!gradient_stages_.empty()) whole_ = AlignedBuffer<T>(static_cast<std::size_t>(network_->arena_size()));
   return Status::success();
 }
 
@@ -82,33 +96,50 @@ void StepEngine<T>::begin(const Dataset& data, const std::uint32_t* index, std::
   pass_.rows = rows;
   pass_.step = static_cast<std::uint64_t>(optimizer_->updates());
   losses_finite_.store(true, std::memory_order_relaxed);
-  gradients_finite_.store(true, std::memory_order_relaxed);
   not_finite_unit_.store(-1, std::memory_order_relaxed);
-  if (radius_ != nullptr) radius_->begin();
+  for (Stage<T>* stage : stages_) stage->begin();
   optimizer_->begin();
 }
 
 template <Scalar T>
 void StepEngine<T>::take(Barrier* barrier, int thread, int threads) noexcept {
-  const auto meet = [&] {
-    if (barrier != nullptr) barrier->wait(thread, threads);
-  };
+  const Member member{barrier, thread, threads};
   const Range range = rows_of(thread, threads);
   if (has_place()) {
     place(thread, threads);
-    meet();
+    member.meet();
   }
-  rows(range);
-  meet();
+  losses(range);
+  backward(range);
+  member.meet();
   if (!updated()) return;
-  units(thread, threads);
+  if (!whole_.empty()) {
+    whole_gradient(member);
+    if (!updated()) return;
+  }
+  units(member);
   if (radius_ == nullptr) return;
-  meet();
+  member.meet();
   if (range.count > 0) radius_->slopes(pass_, range.first, range.count);
-  meet();
+  member.meet();
   if (thread == 0) radius_->decide(pass_.rows);
-  meet();
+  member.meet();
   apply(thread, threads);
+}
+
+template <Scalar T>
+bool StepEngine<T>::updated() const noexcept {
+  if (!losses_finite()) return false;
+  for (const Stage<T>* stage : stages_) {
+    if (stage != radius_.get() && !stage->finite()) return false;
+  }
+  return true;
+}
+
+template <Scalar T>
+void StepEngine<T>::end() noexcept {
+  for (Stage<T>* stage : stages_) stage->end();
+  optimizer_->end();
 }
 
 template <Scalar T>
@@ -130,44 +161,70 @@ typename StepEngine<T>::Range StepEngine<T>::rows_of(int thread, int threads) co
 }
 
 template <Scalar T>
-void StepEngine<T>::rows(Range range) noexcept {
+void StepEngine<T>::losses(Range range) noexcept {
   const auto [first, count] = range;
   if (count <= 0) return;
   batch_.load(pass_, first, count);
   pass_.forward(first, count);
-  const Deltas deltas = clipping_ != nullptr ? Deltas::kPerSample : Deltas::kReduced;
-  if (!batch_.evaluate(pass_, deltas, first, count)) losses_finite_.store(false, std::memory_order_relaxed);
+  if (!batch_.evaluate(pass_, deltas_, first, count)) losses_finite_.store(false, std::memory_order_relaxed);
+}
+
+template <Scalar T>
+void StepEngine<T>::backward(Range range) noexcept {
+  const auto [first, count] = range;
+  if (count <= 0) return;
   pass_.backward(first, count);
-  if (clipping_ != nullptr && !clipping_->clip(pass_, first, count)) {
-    gradients_finite_.store(false, std::memory_order_relaxed);
+  if (clipping_ != nullptr) clipping_->clip(pass_, first, count);
+}
+
+template <Scalar T>
+void StepEngine<T>::units(const Member& member) noexcept {
+  alignas(kCacheLine) T own[kUnitElements<T>];
+  const auto [first, last] = shares_.of(member.thread, member.threads);
+  for (std::size_t u = first; u < last; ++u) {
+    const GradientUnit& unit = network_->units()[u];
+    optimizer_->prefetch_range(parameters_ + unit.offset, unit.offset, (unit.row1 - unit.row0) * kPanel<T>);
+    if (whole_.empty()) gradient(u, own);
+    step_unit(u, whole_.empty() ? own : whole_.data() + unit.offset);
   }
 }
 
 template <Scalar T>
-void StepEngine<T>::units(int thread, int threads) noexcept {
-  const KernelTable<T>& k = kernels<T>();
-  alignas(kCacheLine) T gradient[kUnitElements<T>];
+void StepEngine<T>::whole_gradient(const Member& member) noexcept {
+  const auto [first, last] = shares_.of(member.thread, member.threads);
+  for (std::size_t u = first; u < last; ++u) gradient(u, whole_.data() + network_->units()[u].offset);
+  for (const auto& stage : gradient_stages_) {
+    member.meet();
+    stage->apply(pass_.parameters, whole_.data(), member);
+  }
+  member.meet();
+}
+
+template <Scalar T>
+void StepEngine<T>::gradient(std::size_t u, T* out) noexcept {
+  const GradientUnit& unit = network_->units()[u];
+  const std::int64_t size = (unit.row1 - unit.row0) * kPanel<T>;
   // Deltas of single samples have no share of the mean in them yet.
-  const T scale = clipping_ != nullptr && !sum_reduction_ ? static_cast<T>(1.0 / double(pass_.rows)) : T(1);
-  const auto [first, last] = shares_.of(thread, threads);
-  for (std::size_t u = first; u < last; ++u) {
-    const GradientUnit& unit = network_->units()[u];
-    const std::int64_t size = (unit.row1 - unit.row0) * kPanel<T>;
-    T* w = parameters_ + unit.offset;
-    optimizer_->prefetch_range(w, unit.offset, size);
-    pass_.gradient(unit, scale, gradient);
-    if (l2_ != 0) {
-      const T* at = pass_.parameters + unit.offset;
-      penalties_[u] = k.sum_squares(at, size);
-      k.scaled_sum(gradient, static_cast<T>(l2_), at, gradient, size);
-    }
-    if (radius_ != nullptr) {
-      update(radius_->candidate(w, unit.offset, size), gradient, u, size);
-      radius_->take(w, unit.offset, size, u);
-    } else {
-      update(w, gradient, u, size);
-      if (!has_place()) network_->transpose_unit(parameters_, unit, transposed_.data());
-    }
+  const bool mean = deltas_ == Deltas::kPerSample && !sum_reduction_;
+  pass_.gradient(unit, mean ? static_cast<T>(1.0 / double(pass_.rows)) : T(1), out);
+  if (l2_ == 0) return;
+  const KernelTable<T>& k = kernels<T>();
+  const T* at = pass_.parameters + unit.offset;
+  penalties_[u] = k.sum_squares(at, size);
+  k.scaled_sum(out, static_cast<T>(l2_), at, out, size);
+}
+
+template <Scalar T>
+void StepEngine<T>::step_unit(std::size_t u, const T* gradient) noexcept {
+  const GradientUnit& unit = network_->units()[u];
+  const std::int64_t size = (unit.row1 - unit.row0) * kPanel<T>;
+  T* w = parameters_ + unit.offset;
+  if (radius_ != nullptr) {
+    update(radius_->candidate(w, unit.offset, size), gradient, u, size);
+    radius_->take(w, unit.offset, size, u);
+  } else {
+    update(w, gradient, u, size);
+    if (!has_place()) network_->transpose_unit(parameters_, unit, transposed_.data());
   }
 }
 
@@ -188,7 +245,7 @@ void StepEngine<T>::update(T* w, const T* gradient, std::size_t unit, std::int64
 
 template <Scalar T>
 void StepEngine<T>::apply(int thread, int threads) noexcept {
-  if (std::isnan(radius_->radius().scale)) return;
+  if (!radius_->finite()) return;
   const auto [first, last] = shares_.of(thread, threads);
   for (std::size_t u = first; u < last; ++u) {
     const GradientUnit& unit = network_->units()[u];
@@ -206,13 +263,15 @@ double StepEngine<T>::loss() const noexcept {
 template <Scalar T>
 bool StepEngine<T>::update_finite() const noexcept {
   const bool units = not_finite_unit_.load(std::memory_order_relaxed) < 0;
-  return units && (radius_ == nullptr || !std::isnan(radius_->radius().scale));
+  return units && (radius_ == nullptr || radius_->finite());
 }
 
 template <Scalar T>
 std::string StepEngine<T>::not_finite_in() const {
   if (!losses_finite()) return "loss";
-  if (!updated()) return "gradient";
+  for (const Stage<T>* stage : stages_) {
+    if (stage != radius_.get() && !stage->finite()) return std::string(stage->not_finite_in());
+  }
   const std::int64_t index = not_finite_unit_.load(std::memory_order_relaxed);
   if (index < 0) return "step";
   const GradientUnit& u = network_->units()[static_cast<std::size_t>(index)];
@@ -226,19 +285,7 @@ std::string StepEngine<T>::not_finite_in() const {
 
 template <Scalar T>
 void StepEngine<T>::describe(StepNumbers& numbers) const {
-  if (clipping_ != nullptr && pass_.rows > 0) {
-    const ClippingSummary summary = clipping_->summary(pass_.rows);
-    numbers.numbers.emplace_back("meanGradientNorm", summary.mean_norm);
-    numbers.numbers.emplace_back("largestGradientNorm", summary.largest_norm);
-    numbers.numbers.emplace_back("clippedShare", summary.clipped);
-  }
-  if (radius_ == nullptr) return;
-  const StepRadius& radius = radius_->radius();
-  numbers.numbers.emplace_back("stepScale", radius.scale);
-  numbers.numbers.emplace_back("normalisedStep", radius.normalised_step);
-  numbers.numbers.emplace_back("convergenceRadius", radius.radius);
-  numbers.numbers.emplace_back("stepLength", radius_->step_length());
-  numbers.numbers.emplace_back("shortenedSteps", static_cast<double>(radius_->shortened()));
+  for (const Stage<T>* stage : stages_) stage->describe(numbers);
 }
 
 template <Scalar T>
@@ -252,12 +299,38 @@ TrainingState StepEngine<T>::save() const {
     network_->template to_public<double>(optimizer_->state(static_cast<int>(i)), values);
     state.arrays.push_back(std::move(values));
   }
+  for (const Stage<T>* stage : stages_) stage->save(state);
   return state;
 }
 
+// Names that neither the optimizer nor a stage has: the state is another run's.
 template <Scalar T>
-Status StepEngine<T>::restore(const TrainingState& state) noexcept {
-  // All is checked before anything is written: a state that does not fit changes nothing.
+Status StepEngine<T>::check_names(const TrainingState& state) const {
+  const TrainingState own = save();
+  const auto known = [](const auto& list, const std::string& name) {
+    return std::any_of(list.begin(), list.end(), [&](const auto& entry) { return entry.first == name; });
+  };
+  for (const std::string& name : state.names) {
+    if (std::find(own.names.begin(), own.names.end(), name) == own.names.end()) {
+      return Status::error(ErrorCode::kState, "state.optimizer.values", "only names that the optimizer or a stage has");
+    }
+  }
+  for (const auto& [name, value] : state.numbers) {
+    if (!known(own.numbers, name)) {
+      return Status::error(ErrorCode::kState, "state.optimizer.numbers", "only names that a stage has");
+    }
+  }
+  for (const auto& [name, values] : state.plain) {
+    if (!known(own.plain, name)) {
+      return Status::error(ErrorCode::kState, "state.optimizer.arrays", "only names that a stage has");
+    }
+  }
+  return Status::success();
+}
+
+template <Scalar T>
+Status StepEngine<T>::restore(const TrainingState& state) {
+  if (Status s = check_names(state); !s.ok()) return s;
   const auto names = optimizer_->rule().state_names();
   const std::vector<double>* arrays[kMaxStates] = {};
   for (std::size_t i = 0; i < names.size(); ++i) {
@@ -272,6 +345,10 @@ Status StepEngine<T>::restore(const TrainingState& state) noexcept {
       return Status::error(ErrorCode::kShape, "state.optimizer", "one value a parameter", size,
                            network_->parameter_count());
     }
+  }
+  for (Stage<T>* stage : stages_) {
+    if (state.updates == 0) break;
+    if (Status s = stage->restore(state); !s.ok()) return s;
   }
   for (std::size_t i = 0; i < names.size(); ++i) {
     network_->template to_arena<double>(*arrays[i], optimizer_->state(static_cast<int>(i)));

@@ -4,8 +4,10 @@
 //   place   (rules that evaluate elsewhere) the point where the gradient is taken   | barrier
 //   rows    gather, forward, losses, backward: each thread its rows                 | barrier
 //   units   gradient of a unit over all rows, update, transposed copy               | barrier
-// With clipping, rows() ends with factors on the deltas of its samples; see sample_clipping.h.
-// With a step-size stage the units' updates are candidates first; see radius_stage.h.
+//
+// Stages that the user asked for act in between, each described in its own header: factors on the deltas of samples
+// (sample_clipping.h) at the end of rows; stages on the whole gradient (GradientStage) between the units' gradients and their
+// updates; with a step-size stage (radius_stage.h) these updates are candidates first.
 #pragma once
 
 #include <atomic>
@@ -20,8 +22,9 @@
 #include "krylov/training.h"
 #include "network/unit_shares.h"
 #include "samples/batch.h"
-#include "samples/sample_clipping.h"
 #include "training/radius_stage.h"
+#include "training/sample_clipping.h"
+#include "training/stage.h"
 
 namespace krylov {
 
@@ -46,10 +49,10 @@ class StepEngine {
   void begin(const Dataset& data, const std::uint32_t* index, std::int64_t rows) noexcept;
   // All phases, by every thread of a body; the caller lets them meet afterwards. No barrier: one thread only.
   void take(Barrier* barrier, int thread, int threads) noexcept;
-  // False where a loss or a sample's gradient was not finite: nothing was updated. After take().
-  bool updated() const noexcept { return losses_finite() && gradients_finite_.load(std::memory_order_relaxed); }
+  // False where a loss or a gradient was not finite: nothing was updated. After take().
+  bool updated() const noexcept;
   // After take(), by one thread.
-  void end() noexcept { optimizer_->end(); }
+  void end() noexcept;
 
   // Reduced loss of the step, with l2's term; after take().
   double loss() const noexcept;
@@ -57,20 +60,15 @@ class StepEngine {
   bool update_finite() const noexcept;
   // `loss`, `gradient` (of a sample), the tensor of the first such part of an update, or `step`.
   std::string not_finite_in() const;
-  // Steps that a step-size stage has shortened so far.
-  std::int64_t shortened() const noexcept { return radius_ != nullptr ? radius_->shortened() : 0; }
-  void set_shortened(std::int64_t steps) noexcept {
-    if (radius_ != nullptr) radius_->set_shortened(steps);
-  }
-  // What a stage has to tell of the newest step.
+  // What the stages have to tell of the newest step.
   void describe(StepNumbers& numbers) const;
   std::int64_t step() const noexcept { return optimizer_->updates(); }
 
   // Of the dropout masks.
   void set_seed(std::uint64_t seed) noexcept { pass_.seed = seed; }
 
-  TrainingState save() const;  // optimizer part
-  Status restore(const TrainingState& state) noexcept;
+  TrainingState save() const;  // of the optimizer and the stages
+  Status restore(const TrainingState& state);
 
  private:
   StepEngine(const Network<T>& network, const TrainingOptions& options, std::int64_t max_rows);
@@ -80,9 +78,16 @@ class StepEngine {
   bool losses_finite() const noexcept { return losses_finite_.load(std::memory_order_relaxed); }
   Range rows_of(int thread, int threads) const noexcept;
   bool has_place() const noexcept { return optimizer_->rule().evaluates_elsewhere(); }
+  Status check_names(const TrainingState& state) const;
+  Status make_stages(const TrainingOptions& options, std::int64_t max_rows);
   void place(int thread, int threads) noexcept;
-  void rows(Range range) noexcept;
-  void units(int thread, int threads) noexcept;
+  void losses(Range range) noexcept;
+  void backward(Range range) noexcept;
+  void units(const Member& member) noexcept;
+  void whole_gradient(const Member& member) noexcept;
+  // The gradient of a unit with l2's term, and what becomes of the parameters with it.
+  void gradient(std::size_t unit, T* out) noexcept;
+  void step_unit(std::size_t unit, const T* gradient) noexcept;
   // The rule's update of a unit at w; w as it was, and the unit noted, where it is not finite.
   void update(T* w, const T* gradient, std::size_t unit, std::int64_t size) noexcept;
   void apply(int thread, int threads) noexcept;
@@ -96,11 +101,15 @@ class StepEngine {
   AlignedBuffer<T> transposed_, point_;
   std::unique_ptr<SampleClipping<T>> clipping_;
   std::unique_ptr<RadiusStage<T>> radius_;
+  std::vector<std::unique_ptr<GradientStage<T>>> gradient_stages_;  // in the order of the chain
+  std::vector<Stage<T>*> stages_;                                   // all of them
+  AlignedBuffer<T> whole_;                                          // the gradient, for gradient_stages_
   AlignedBuffer<double> penalties_;  // squared norm of a unit before its update, for l2's term
   UnitShares shares_;
   double l2_;
   bool sum_reduction_;  // over samples, instead of the mean
-  std::atomic<bool> losses_finite_{true}, gradients_finite_{true};
+  Deltas deltas_ = Deltas::kReduced;
+  std::atomic<bool> losses_finite_{true};
   std::atomic<std::int64_t> not_finite_unit_{-1};
 };
 

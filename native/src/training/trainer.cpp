@@ -81,9 +81,7 @@ class StepTrainer final : public Trainer<T> {
   Status grow(std::int64_t rows) {
     if (rows <= engine_->max_rows()) return Status::success();
     const TrainingState state = engine_->save();
-    const std::int64_t shortened = engine_->shortened();
     if (Status s = make_engine(rows); !s.ok()) return s;
-    engine_->set_shortened(shortened);
     return engine_->restore(state);
   }
 

@@ -1,4 +1,4 @@
-#include "samples/sample_clipping.h"
+#include "training/sample_clipping.h"
 
 #include <algorithm>
 #include <cmath>
@@ -56,12 +56,13 @@ SampleClipping<T>::SampleClipping(const Network<T>& network, const ClippingSpec&
 }
 
 template <Scalar T>
-bool SampleClipping<T>::clip(const Pass<T>& pass, std::int64_t first, std::int64_t count) noexcept {
+void SampleClipping<T>::clip(const Pass<T>& pass, std::int64_t first, std::int64_t count) noexcept {
+  rows_.store(pass.rows, std::memory_order_relaxed);
   bool finite = true;
   for (std::int64_t row = first; row < first + count; row += Layer<T>::kSquareRows) {
     finite = clip_few(pass, row, std::min(Layer<T>::kSquareRows, first + count - row)) && finite;
   }
-  return finite;
+  if (!finite) finite_.store(false, std::memory_order_relaxed);
 }
 
 template <Scalar T>
@@ -102,7 +103,8 @@ void SampleClipping<T>::scale_row(const Pass<T>& pass, const Layer<T>& layer, st
 }
 
 template <Scalar T>
-ClippingSummary SampleClipping<T>::summary(std::int64_t rows) const noexcept {
+ClippingSummary SampleClipping<T>::summary() const noexcept {
+  const std::int64_t rows = rows_.load(std::memory_order_relaxed);
   ClippingSummary summary;
   for (std::int64_t row = 0; row < rows; ++row) {
     const double norm = norms_[static_cast<std::size_t>(row)];
@@ -114,6 +116,15 @@ ClippingSummary SampleClipping<T>::summary(std::int64_t rows) const noexcept {
   summary.mean_norm /= static_cast<double>(rows);
   summary.clipped /= static_cast<double>(rows) * factors;
   return summary;
+}
+
+template <Scalar T>
+void SampleClipping<T>::describe(StepNumbers& numbers) const {
+  if (rows_.load(std::memory_order_relaxed) == 0) return;
+  const ClippingSummary summary = this->summary();
+  numbers.numbers.emplace_back("meanGradientNorm", summary.mean_norm);
+  numbers.numbers.emplace_back("largestGradientNorm", summary.largest_norm);
+  numbers.numbers.emplace_back("clippedShare", summary.clipped);
 }
 
 template class SampleClipping<float>;
