@@ -5,10 +5,12 @@ import { parseArgs } from 'node:util'
 import { loadKrylov } from '../lib/krylov.js'
 import { writePage } from '../lib/page.js'
 import { print, progress } from '../lib/results.js'
+import { median } from '../lib/statistics.js'
 import { figure, table } from '../lib/table.js'
 
 const kTarget = 1e-6
 const kRates = [0.001, 0.003, 0.01, 0.03]
+const kStarts = [1, 2, 3, 4, 5]
 
 /** @param {number} seed a small generator for data: Lehmer's, modulus 2^31 - 1 */
 function uniform(seed) {
@@ -87,12 +89,12 @@ export async function run(args) {
   const charts = {}
   for (const { name, text, hidden, data } of problems()) {
     const count = data.inputs.shape[0] ?? 0
-    /** @param {string} label @param {any} optimizer @param {number} batchSize */
-    const arm = async (label, optimizer, batchSize) => {
+    /** @param {string} label @param {any} optimizer @param {number} batchSize @param {number} start */
+    const arm = async (label, optimizer, batchSize, start) => {
       const model = krylov.createModel({
         inputs: data.inputs.shape[1],
         layers: [...hidden.map((units) => krylov.dense(units, 'tanh')), krylov.dense(1)],
-        seed: 1,
+        seed: start,
         dtype: 'float64',
       })
       const controller = new AbortController()
@@ -122,29 +124,55 @@ export async function run(args) {
       })
       clearTimeout(timer)
       progress(
-        `  ${name}, ${label}: ${Number.isNaN(reached) ? `${best.toExponential(1)} at the end` : `${figure(reached)} s`}`,
+        `  ${name}, start ${start}, ${label}: ${Number.isNaN(reached) ? `${best.toExponential(1)} at the end` : `${figure(reached)} s`}`,
       )
       return { problem: name, arm: label, seconds: reached, updates: history.updates, best, curve }
     }
-    const arms = []
-    for (const schedule of ['nielsen', 'trainlm']) {
-      arms.push(await arm(`LM, ${schedule}`, krylov.levenbergMarquardt({ schedule }), count))
+    /** The other starts of an arm, and the medians; its curve is the first start's. @param {any} first @param {any} optimizer @param {number} batchSize */
+    const repeated = async (first, optimizer, batchSize) => {
+      const results = [first]
+      for (const start of kStarts.slice(1)) results.push(await arm(first.arm, optimizer, batchSize, start))
+      // A start that never gets there counts as slower than any that does.
+      const seconds = results.map((result) =>
+        Number.isNaN(result.seconds) ? Number.POSITIVE_INFINITY : result.seconds,
+      )
+      return {
+        ...first,
+        seconds: median(seconds),
+        fastest: Math.min(...seconds),
+        slowest: Math.max(...seconds),
+        updates: median(results.map((result) => result.updates)),
+        best: Math.min(...results.map((result) => result.best)),
+      }
     }
-    arms.push(await arm('L-BFGS', krylov.lbfgs({ changeTolerance: 0, gradientTolerance: 0 }), count))
+    const [first = 1] = kStarts
+    const kinds = [
+      ...['nielsen', 'trainlm'].map((schedule) => ({
+        label: `LM, ${schedule}`,
+        optimizer: krylov.levenbergMarquardt({ schedule }),
+      })),
+      { label: 'L-BFGS', optimizer: krylov.lbfgs({ changeTolerance: 0, gradientTolerance: 0 }) },
+    ]
+    const arms = []
+    // Once without counting: nobody pays for what the first call in a process compiles and loads.
+    for (const { label, optimizer } of kinds) await arm(`${label}, not counted`, optimizer, count, first)
+    for (const { label, optimizer } of kinds) {
+      arms.push(await repeated(await arm(label, optimizer, count, first), optimizer, count))
+    }
     let best
     for (const rate of kRates) {
       for (const batchSize of [count, 32]) {
-        const label = `Adam ${rate}, batch ${batchSize}`
-        const result = await arm(label, krylov.adam({ learningRate: rate }), batchSize)
+        const optimizer = krylov.adam({ learningRate: rate })
+        const result = await arm(`Adam ${rate}, batch ${batchSize}`, optimizer, batchSize, first)
         const better =
           best === undefined ||
-          (Number.isNaN(best.seconds)
-            ? !Number.isNaN(result.seconds) || result.best < best.best
-            : result.seconds < best.seconds)
-        if (better) best = result
+          (Number.isNaN(best.result.seconds)
+            ? !Number.isNaN(result.seconds) || result.best < best.result.best
+            : result.seconds < best.result.seconds)
+        if (better) best = { result, optimizer, batchSize }
       }
     }
-    if (best !== undefined) arms.push(best)
+    if (best !== undefined) arms.push(await repeated(best.result, best.optimizer, best.batchSize))
     rows.push(...arms.map((result) => ({ ...result, text })))
     charts[name.toLowerCase()] = {
       title: `${name}: mean squared error`,
@@ -154,11 +182,13 @@ export async function run(args) {
     }
   }
   const body = table(
-    ['problem', 'method', `seconds to ${kTarget}`, 'updates', 'least error'],
-    rows.map(({ problem: name, arm, seconds, updates, best }) => [
+    ['problem', 'method', `seconds to ${kTarget}`, 'fastest', 'slowest', 'updates', 'least error'],
+    rows.map(({ problem: name, arm, seconds, fastest, slowest, updates, best }) => [
       name,
       arm,
-      Number.isNaN(seconds) ? `not in ${limit}` : seconds.toPrecision(2),
+      ...[seconds, fastest, slowest].map((value) =>
+        Number.isFinite(value) ? value.toPrecision(2) : `not in ${limit}`,
+      ),
       String(updates),
       best.toExponential(1),
     ]),
@@ -170,9 +200,10 @@ export async function run(args) {
     title: 'Levenberg-Marquardt, L-BFGS and Adam on small regressions',
     command: `npm run experiment -- levenberg-marquardt --seconds ${limit}`,
     text: [
-      'Noiseless targets, scaled to [−1, 1]; tanh units, float64, one start for all methods of a problem. The time runs',
-      `from the call to \`train\` to the first epoch with a mean squared error of at most ${kTarget}. Of Adam the best of`,
-      `learning rates ${kRates.join(', ')}, each with all rows and with batches of 32, is shown.`,
+      'Noiseless targets, scaled to [−1, 1]; tanh units, float64. The time runs from the call to `train` to the first epoch',
+      `with a mean squared error of at most ${kTarget}: the median of ${kStarts.length} starts, the same for all methods, after one run`,
+      'that is not counted; the fastest and the slowest start beside it. Curves are those of the first start. Of Adam that of',
+      `learning rates ${kRates.join(', ')}, each with all rows and with batches of 32, is shown which is best on the first start.`,
       '',
       ...described,
       '',

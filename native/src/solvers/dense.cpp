@@ -24,14 +24,19 @@ double dot(const double* x, const double* y, std::int64_t n) noexcept {
   return ((sums[0] + sums[2]) + (sums[1] + sums[3])) + rest;
 }
 
-// L of the leading width x width block at a, row by row.
-bool factor_block(double* a, std::int64_t lda, std::int64_t width) noexcept {
-  for (std::int64_t i = 0; i < width; ++i) {
-    double* row = a + i * lda;
-    for (std::int64_t j = 0; j < i; ++j) row[j] = (row[j] - dot(row, a + j * lda, j)) / a[j * lda + j];
-    const double pivot = row[i] - dot(row, row, i);
+// L' of a block whose upper triangle is in u [kBlock, kBlock]; right-looking, so that the inner loop runs along rows.
+bool factor_block(double* u, std::int64_t width) noexcept {
+  for (std::int64_t k = 0; k < width; ++k) {
+    const double* __restrict row = u + k * kBlock;
+    const double pivot = row[k];
     if (!(pivot > 0) || !std::isfinite(pivot)) return false;
-    row[i] = std::sqrt(pivot);
+    const double root = std::sqrt(pivot);
+    for (std::int64_t j = k; j < width; ++j) u[k * kBlock + j] /= root;
+    for (std::int64_t i = k + 1; i < width; ++i) {
+      double* __restrict below = u + i * kBlock;
+      const double factor = row[i];
+      for (std::int64_t j = i; j < width; ++j) below[j] -= factor * row[j];
+    }
   }
   return true;
 }
@@ -111,11 +116,13 @@ bool cholesky(double* a, std::int64_t n) {
       p.a += width * n, p.rows = below, p.c = top + width * n, p.ldc = n;
       if (below > 0) kernels<double>().panel_product(p);
     }
-    if (!factor_block(diagonal, kBlock, width)) return false;
     for (std::int64_t i = 0; i < width; ++i) {
-      std::copy_n(diagonal + i * kBlock, i + 1, top + i * n);
-      upper[i * kBlock + i] = 1 / diagonal[i * kBlock + i];
-      for (std::int64_t j = i + 1; j < width; ++j) upper[i * kBlock + j] = diagonal[j * kBlock + i];
+      for (std::int64_t j = i; j < width; ++j) upper[i * kBlock + j] = diagonal[j * kBlock + i];
+    }
+    if (!factor_block(upper, width)) return false;
+    for (std::int64_t i = 0; i < width; ++i) {
+      for (std::int64_t j = 0; j <= i; ++j) top[i * n + j] = upper[j * kBlock + i];
+      upper[i * kBlock + i] = 1 / upper[i * kBlock + i];
     }
     solve_rows(upper, top + width * n, n, below, width);
   }

@@ -43,7 +43,7 @@ Status NetworkObjective<T>::prepare() {
     if (points_[0]->check(kCurvatures[i]).ok()) provides_ |= kNeedOf[i];
   }
   if ((provides_ & kNeedsFisher) != 0) provides_ |= kNeedsSampledLabels;
-  if (NetworkResiduals<T>::exist(losses_)) {
+  if (NetworkResiduals<T>::exist(losses_) && network_->differentiable()) {
     provides_ |= kNeedsResiduals;
     residuals_ = std::make_unique<NetworkResiduals<T>>(network_, losses_);
   }
@@ -118,7 +118,10 @@ Procedure<OperatorPort<T>> NetworkObjective<T>::curvature(Session& session, cons
 template <Scalar T>
 Procedure<double> NetworkObjective<T>::residuals(Session& session, const T* x, double* jtj, double* jte) {
   const std::int64_t rows = at(Samples::kGradient).rows();
-  const int threads = useful_threads(residuals_->cost(jtj != nullptr) * double(rows), rows, asked_);
+  // Equations are solved in between by one thread, while the others fall asleep: a share of the work has to pay for
+  // waking them too.
+  constexpr double kWaking = 5;
+  const int threads = useful_threads(residuals_->cost(jtj != nullptr) * double(rows) / kWaking, rows, asked_);
   residuals_->begin(x, jtj, jte, threads);
   bool more = true;
   while (more && !session.stopped()) {
