@@ -6,7 +6,16 @@ import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
-const kScenarios = ['steps', 'time-to-accuracy', 'contention', 'responsiveness', 'kernels', 'curvature']
+const kScenarios = [
+  'steps',
+  'time-to-accuracy',
+  'contention',
+  'responsiveness',
+  'kernels',
+  'curvature',
+  'per-sample',
+  'multitask',
+]
 
 const kHelp = `Usage: npm run bench [-- scenario ...] [-- options]
 

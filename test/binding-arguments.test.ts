@@ -198,7 +198,7 @@ describe('busy and disposed', () => {
         () => busy.setParameters(new Float32Array(size)),
         () => busy.linearize(batch(), tasks(), 0, 0),
         () => busy.dispose(),
-        () => trainer.step(batch(), null),
+        () => trainer.step(batch(), null, null),
       ]
       for (const call of refused) expect(call).toThrow(withCode('ERR_BUSY'))
       busy.getParameters(new Float64Array(size))
@@ -211,7 +211,7 @@ describe('busy and disposed', () => {
     expect(await promises[0]).toMatchObject({ loss: expect.any(Number) })
     expect(await promises[1]).toEqual([expect.any(Int32Array), expect.any(Int32Array)])
     expect(busy.busy).toBe(false)
-    trainer.step(batch(), null)
+    trainer.step(batch(), null, null)
     busy.dispose()
   })
 
@@ -248,7 +248,7 @@ describe('busy and disposed', () => {
     disposed.dispose()
     expect(() => disposed.getParameters(new Float32Array(size))).toThrow(withCode('ERR_STATE'))
     expect(() => disposed.busy).toThrow(withCode('ERR_STATE'))
-    expect(() => trainer.step(batch(), null)).toThrow(withCode('ERR_STATE'))
+    expect(() => trainer.step(batch(), null, null)).toThrow(withCode('ERR_STATE'))
     const data = batch()
     data.dispose()
     data.dispose()

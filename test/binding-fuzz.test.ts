@@ -182,7 +182,7 @@ const minimizer = (): NativeTrainer =>
   new native.Model(twoHeads(), 'float32', 0).trainer({ ...trainOptions(), optimizer: lbfgs() })
 function stepped(): NativeTrainer {
   const made = minimizer()
-  made.step(batch(), null)
+  made.step(batch(), null, null)
   return made
 }
 const freshModel = (): NativeModel => new native.Model(twoHeads(), 'float32', 0)
@@ -246,11 +246,11 @@ const calls: Call[] = [
     call: method(minimization, 'setState'),
   },
   { name: 'linearize', args: () => [batch(), tasks(), 0.1, 0], call: method(freshModel, 'linearize') },
-  { name: 'trainer.step', args: () => [batch(), null], call: method(trainer, 'step') },
+  { name: 'trainer.step', args: () => [batch(), null, null], call: method(trainer, 'step') },
   { name: 'trainer.setState', args: () => [trainer().state()], call: method(trainer, 'setState') },
   {
     name: 'minimizer.step',
-    args: () => [batch(), batch()],
+    args: () => [batch(), batch(), null],
     call: method(minimizer, 'step'),
   },
   { name: 'minimizer.setState', args: () => [stepped().state()], call: method(minimizer, 'setState') },

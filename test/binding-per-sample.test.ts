@@ -25,6 +25,22 @@ const calls: { name: string; args: () => unknown[] }[] = [
   { name: 'gradientSquareSums', args: () => [point, new Float64Array(size)] },
   { name: 'gradientVariance', args: () => [point, true, new Float64Array(size)] },
   { name: 'gradientStatistics', args: () => [point] },
+  { name: 'samplingProbabilities', args: () => [new Float64Array(rows).fill(1), 0.5, 0.1] },
+  {
+    name: 'importanceWeights',
+    args: () => [new Float64Array(rows).fill(1 / rows), new Uint32Array(3), new Float64Array(rows), 0.5],
+  },
+  { name: 'varianceReduction', args: () => [new Float64Array(rows).fill(1 / rows)] },
+  { name: 'recordHistory', args: () => [new Float64Array(rows), new Uint32Array(2), new Float64Array(2)] },
+  { name: 'labelFigures', args: () => [new Float64Array(3 * rows), 3, new Int32Array(rows)] },
+  {
+    name: 'sampleWeights',
+    args: () => [
+      { kind: 'smallLossWeights', numbers: { forgetRate: { kind: 'constant', value: 0.2 } }, flags: {}, words: {} },
+      3,
+      { losses: new Float64Array(rows), probabilities: null, complements: null, confidences: null, alignments: null },
+    ],
+  },
 ]
 
 function detached(): Float64Array {

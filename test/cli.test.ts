@@ -31,6 +31,17 @@ describe('boats.yaml: classes from a CSV file', () => {
     expect(json.accuracy).toBeGreaterThan(0.9)
   })
 
+  test('diagnose says what stands out, of the training data or a file, and writes a page', async () => {
+    const page = at('build', 'diagnosis.html')
+    const text = await succeed('diagnose', model, '--config', at('boats.yaml'), '--batch-size', '16', '--report', page)
+    expect(text).toMatch(/^150 samples, 131 parameters\n/)
+    expect(text).toMatch(/batch size +16\n/)
+    expect(text).toMatch(/\nLargest losses\n/)
+    expect(readFileSync(page, 'utf8')).toContain('<h1>Diagnosis of boats.safetensors</h1>')
+    const json = JSON.parse(await succeed('diagnose', model, '--csv', test60, '--samples', '40', '--json')) as object
+    expect(json).toMatchObject({ samples: 40, parameterCount: 131 })
+  })
+
   test('predict gives labels whose share of right ones is the accuracy', async () => {
     const labels = rowsOf(await succeed('predict', model, '--csv', test60))
     const truth = rowsOf(readFileSync(test60, 'utf8')).map((row) => row[4])
@@ -139,7 +150,7 @@ test('a model with heads, a loss of each, and labels for an output of one column
     model: { layers: [{ units: 16, activation: 'tanh' }], heads: { kind: [{ units: 3 }], pace: [{ units: 1 }] } },
     loss: { kind: 'softmaxCrossEntropy', pace: { loss: { kind: 'huber', delta: 2 }, weight: 0.1 } },
     optimizer: { kind: 'adam', learningRate: 0.01 },
-    training: { epochs: 60, metrics: { kind: ['accuracy'], pace: ['r2'] } },
+    training: { epochs: 60, metrics: { kind: ['accuracy'], pace: ['r2'] }, multitask: 'pcGrad' },
     output: { model: 'build/heads.safetensors' },
   })
   expect(await succeed('train', config)).toMatch(/test kind\.accuracy +[\d.]+\ntest pace\.loss +[\d.]+\ntest pace\.r2/)
@@ -195,14 +206,19 @@ test('images and labels in IDX files', async () => {
   })
   writeFileSync(at('images.idx'), idx([count, 2, 2], images))
   writeFileSync(at('labels.idx'), idx([count], labels))
-  const config = configure('idx.json', {
+  const digits = {
     data: { train: { idx: { images: 'images.idx', labels: 'labels.idx' } } },
     model: { layers: [{ units: 2 }] },
     loss: 'softmaxCrossEntropy',
     optimizer: { kind: 'sgd', learningRate: 0.5 },
-    training: { epochs: 30, batchSize: 16 },
-    output: { model: 'build/idx.safetensors' },
-  })
+    training: { epochs: 30, batchSize: 16, record: { gradients: { every: 2 } } },
+    output: {
+      model: 'build/idx.safetensors',
+      report: 'build/idx.html',
+      saliency: { width: 2, height: 2, samples: 3 },
+    },
+  }
+  const config = configure('idx.json', digits)
   await succeed('train', config)
   const model = at('build', 'idx.safetensors')
   const json = JSON.parse(
@@ -211,6 +227,22 @@ test('images and labels in IDX files', async () => {
   expect(json).toMatchObject({ samples: count, accuracy: 1 })
   const rows = rowsOf(await succeed('predict', model, '--idx', at('images.idx')))
   expect(rows.slice(1).map(([label]) => Number(label))).toEqual([...labels])
+  const report = readFileSync(at('build', 'idx.html'), 'utf8')
+  expect(report.match(/<image /g)).toHaveLength(2 * 3 * 3)
+  for (const title of [
+    'Gradient times input',
+    'NormGrad of the first layer',
+    'Gradient norms',
+    'Gradient noise scale',
+  ]) {
+    expect(report).toContain(title)
+  }
+  const wide = configure('wide.json', { ...digits, output: { ...digits.output, saliency: { width: 3, height: 2 } } })
+  const { code, stderr } = await krylov('train', wide)
+  expect([code, stderr]).toEqual([
+    2,
+    'config: output.saliency: expected width * height to be the 4 inputs, received 6\n',
+  ])
 })
 
 describe('a wrong configuration', () => {
@@ -350,12 +382,16 @@ test('a run that meets NaN says where, keeps the last finite model and fails', a
 })
 
 describe('help and wrong command lines', () => {
-  test.each([[['--help']], [['train', '--help']], [['evaluate', '-h']], [['help', 'predict']], [['info', '--help']]])(
-    '%j',
-    async (args) => {
-      expect(await succeed(...args)).toMatch(/^Usage: krylov/)
-    },
-  )
+  test.each([
+    [['--help']],
+    [['train', '--help']],
+    [['evaluate', '-h']],
+    [['diagnose', '-h']],
+    [['help', 'predict']],
+    [['info', '--help']],
+  ])('%j', async (args) => {
+    expect(await succeed(...args)).toMatch(/^Usage: krylov/)
+  })
 
   test('--version and info', async () => {
     const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }

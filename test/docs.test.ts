@@ -27,7 +27,9 @@ const startsWithAny = (text: string, starts: readonly string[]): boolean =>
 describe('the index of the interface', () => {
   const index = read('docs/api.md')
   const listed = new Set([...index.matchAll(/`(\w+)(?:\([^`]*\))?`/g)].map((match) => match[1] ?? ''))
-  const exported = [...read('src/index.ts').matchAll(/^export (?:type )?\{([^}]*)\}/gm)]
+  const entry = read('src/index.ts')
+  const parts = [...entry.matchAll(/^export \* from '\.\/(.*)\.js'/gm)].map(([, path]) => read(`src/${path}.ts`))
+  const exported = [...[entry, ...parts].join('\n').matchAll(/^export (?:type )?\{([^}]*)\}/gm)]
     .flatMap((match) => (match[1] ?? '').split(','))
     .map((name) => name.trim())
     .filter((name) => name !== '')

@@ -8,6 +8,9 @@ import {
   focalWeights,
   generalizedCrossEntropyWeights,
   huberizedCrossEntropyWeights,
+  importanceProbabilities,
+  importanceTau,
+  importanceWeights,
   labelFigures,
   pruneByScore,
   scoreSamples,
@@ -15,15 +18,7 @@ import {
   tiltedWeights,
   truncatedCrossEntropyWeights,
 } from '../src/index.js'
-import {
-  importanceProbabilities,
-  importanceThreshold,
-  importanceWeights,
-  mixedProbabilities,
-  PaDaSampling,
-  unbiasedWeights,
-  varianceReduction,
-} from '../src/samples/importance.js'
+import { addon } from '../src/internal/native.js'
 import { expectClose } from './support/compare.js'
 import type { Nested } from './support/golden.js'
 import { flatten, goldenFile } from './support/golden.js'
@@ -149,30 +144,33 @@ type ImportanceCase = {
 
 describe.each(goldenFile<ImportanceCase>('per-sample', 'importance.json'))('$name', ({ value: golden }) => {
   test('by gradient norm', () => {
-    const { scores, probabilities, picked, weights, varianceReduction: tau, threshold } = golden.katharopoulos
+    const { scores, probabilities, picked, weights, varianceReduction: tau } = golden.katharopoulos
     const p = importanceProbabilities(scores)
     expectClose(p, probabilities, within64)
     expectClose(importanceWeights(p, picked), weights, within64)
-    expectClose([varianceReduction(p)], [tau], within64)
-    expect(importanceThreshold(scores.length, picked.length)).toBe(threshold)
+    expectClose([importanceTau(p)], [tau], within64)
   })
 
   test('of epochs', () => {
     const { samples, recordIndex, recordNorm, runningNorm, tau, probabilities } = golden.paDa
-    let sampling = new PaDaSampling(samples)
-    // In two batches, with a state that goes through JSON in between.
-    sampling.record(recordIndex.slice(0, 11), recordNorm.slice(0, 11))
-    sampling = new PaDaSampling(samples, JSON.parse(JSON.stringify(sampling.state())))
-    sampling.record(recordIndex.slice(11), recordNorm.slice(11))
-    expectClose(sampling.figures, runningNorm, within64)
-    const next = sampling.nextEpoch(Math.round(tau * 10), 10)
+    const figures = new Float64Array(samples).fill(-1)
+    // In two batches.
+    for (const [from, to] of [
+      [0, 11],
+      [11, recordIndex.length],
+    ]) {
+      const index = Uint32Array.from(recordIndex.slice(from, to))
+      addon().recordHistory(figures, index, Float64Array.from(recordNorm.slice(from, to)))
+    }
+    const seen = figures.map((figure) => (figure === -1 ? 0 : figure))
+    expectClose(seen, runningNorm, within64)
+    const next = importanceProbabilities(seen, { mix: tau })
     expectClose(next, probabilities, within64)
-    expectClose(unbiasedWeights(next), golden.paDa.unbiasedWeights, within64)
-    expect(Math.max(...sampling.figures)).toBe(0)
+    expectClose(importanceWeights(next, [...next.keys()]), golden.paDa.unbiasedWeights, within64)
   })
 
   test('of operations', () => {
     const { operationNorms, pathTau, operationProbabilities } = golden.paDa
-    expectClose(mixedProbabilities(operationNorms, pathTau), operationProbabilities, within64)
+    expectClose(importanceProbabilities(operationNorms, { mix: pathTau }), operationProbabilities, within64)
   })
 })

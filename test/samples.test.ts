@@ -1,9 +1,10 @@
-// Weights, scores and importance of samples: limits, identities, ties, and what is refused.
+// Weights and scores of samples: limits, identities, ties, and what is refused.
 import { describe, expect, test } from 'vitest'
 import type { SampleWeightsOption } from '../src/index.js'
 import {
   alignmentWeights,
   computeSampleWeights,
+  confidenceWeights,
   createModel,
   createTrainer,
   dense,
@@ -13,6 +14,7 @@ import {
   generalizedCrossEntropyWeights,
   hardExampleWeights,
   huberizedCrossEntropyWeights,
+  inverseLossWeights,
   labelFigures,
   linear,
   linearize,
@@ -28,13 +30,6 @@ import {
   tiltedWeights,
   truncatedCrossEntropyWeights,
 } from '../src/index.js'
-import {
-  ImportanceSwitch,
-  importanceProbabilities,
-  importanceWeights,
-  mixedProbabilities,
-  varianceReduction,
-} from '../src/samples/importance.js'
 import { expectClose } from './support/compare.js'
 import { expectError } from './support/errors.js'
 
@@ -42,13 +37,15 @@ const losses = [0.2, 3, 0.5, 3, 0.1]
 
 describe('rules', () => {
   test('are data: a spec through JSON gives the same weights', () => {
-    const figures = { probabilities: [0.3, 0.9], losses: [1.2, 0.1], alignments: [1, -1] }
+    const figures = { probabilities: [0.3, 0.9], confidences: [0.6, 0.9], losses: [1.2, 0.1], alignments: [1, -1] }
     const factories = [
       focalWeights,
       focalLossWeights,
       generalizedCrossEntropyWeights,
       truncatedCrossEntropyWeights,
       huberizedCrossEntropyWeights,
+      inverseLossWeights,
+      confidenceWeights,
       tiltedWeights,
       lossThresholdWeights,
       hardExampleWeights,
@@ -93,6 +90,35 @@ describe('rules', () => {
       (p) => (p >= 0.25 ? -Math.log(p) : -4 * p + Math.log(4) + 1),
     ],
   ]
+  test('inverse loss and confidence', () => {
+    const inverse = inverseLossWeights({ offset: 2 })
+    expect([...computeSampleWeights(inverse, { losses: [0, 2, 6] })]).toEqual([1, 0.5, 0.25])
+    // c log(1 + ℓ/c) has c / (c + ℓ) times the slope of ℓ.
+    const trained = (l: number): number => 2 * Math.log1p(l / 2)
+    const slope = (trained(3 + 1e-6) - trained(3 - 1e-6)) / 2e-6
+    expect(computeSampleWeights(inverse, { losses: [3] })[0]).toBeCloseTo(slope, 8)
+    const figures = labelFigures(
+      [
+        [0, Math.log(3)],
+        [0, 0],
+      ],
+      [0, 1],
+    )
+    expect(figures.confidences[0]).toBeCloseTo(0.75, 14)
+    const single = { data: Float32Array.of(0, 0.5, 1, 0), shape: [2, 2] as const }
+    expect(labelFigures(single, [0, 1])).toEqual(
+      labelFigures(
+        [
+          [0, 0.5],
+          [1, 0],
+        ],
+        [0, 1],
+      ),
+    )
+    expect(computeSampleWeights(confidenceWeights({ power: 2 }), figures)[1]).toBeCloseTo(0.25, 14)
+    expect([...computeSampleWeights(confidenceWeights({ power: 0 }), figures)]).toEqual([1, 1])
+  })
+
   test.each(exact)('%s: the gradient of its loss', (_, rule, loss) => {
     for (const p of [0.05, 0.2, 0.5, 0.95]) {
       const h = 1e-6
@@ -330,49 +356,5 @@ describe('selectSamples', () => {
     expectError(() => selectSamples({ inputs, targets: [1] }, [0]), 'ERR_SHAPE', 'targets', '2 rows')
     expectError(() => selectSamples({ inputs: Float32Array.of(1), targets: [1] }, [0]), 'ERR_SHAPE', 'inputs')
     expectError(() => selectSamples({ inputs, targets: [1, 2] }, 'all' as never), 'ERR_DTYPE', 'indices')
-  })
-})
-
-describe('importance', () => {
-  test('weights are unbiased: Σ p w is 1', () => {
-    const p = importanceProbabilities([3, 1, 0.5, 0.5], 0.1)
-    const weights = importanceWeights(p, [0, 1, 2, 3])
-    expect(p.reduce((sum, value, i) => sum + value * (weights[i] as number), 0)).toBeCloseTo(1, 14)
-  })
-
-  test('an exponent evens weights out and keeps Σ w s', () => {
-    const scores = [3, 1, 0.5, 0.5]
-    const p = importanceProbabilities(scores)
-    const picked = [0, 0, 1, 3]
-    const total = (weights: Float64Array): number =>
-      picked.reduce((sum, index, i) => sum + (weights[i] as number) * (scores[index] as number), 0)
-    const plain = importanceWeights(p, picked)
-    expect(importanceWeights(p, picked, { exponent: 1, scores })).toEqual(plain)
-    const even = importanceWeights(p, picked, { exponent: 0.5, scores })
-    expect(total(even)).toBeCloseTo(total(plain), 14)
-    expect(Math.max(...even) / Math.min(...even)).toBeCloseTo(Math.sqrt(Math.max(...plain) / Math.min(...plain)), 14)
-  })
-
-  test('equal scores, or none, are uniform and save nothing', () => {
-    expect([...importanceProbabilities([0, 0])]).toEqual([0.5, 0.5])
-    expect([...mixedProbabilities([1, 3], 0)]).toEqual([0.5, 0.5])
-    expect(varianceReduction([0.25, 0.25, 0.25, 0.25])).toBe(1)
-    expect(varianceReduction([1, 0, 0, 0])).toBe(2)
-  })
-
-  test('the switch waits for its average and goes on from its state', () => {
-    let gate = new ImportanceSwitch(2)
-    const on: boolean[] = []
-    for (let step = 0; step < 12; step++) {
-      gate.update(3)
-      on.push(gate.isOn)
-      gate = new ImportanceSwitch(2, JSON.parse(JSON.stringify(gate.state())))
-    }
-    // 3 (1 − 0.9^k) passes 2 at k = 11.
-    expect(on.indexOf(true)).toBe(10)
-  })
-
-  test('a sample that cannot be drawn has no weight', () => {
-    expectError(() => importanceWeights([1, 0], [1]), 'ERR_OPTION', 'probabilities', '0')
   })
 })

@@ -90,6 +90,7 @@ describe('layers of the core', () => {
   // directly in native/src (memory, the processor).
   const layerOfHeader: Record<string, string> = {
     threads: 'parallel',
+    member: 'parallel',
     procedure: 'parallel',
     rng: 'random',
     initialisers: 'random',
@@ -116,6 +117,7 @@ describe('layers of the core', () => {
     minimizer: 'optimizers',
     minimization: 'optimizers',
     task_gradients: 'optimizers',
+    gradient_transforms: 'optimizers',
     metrics: 'training',
     training: 'training',
   }

@@ -70,7 +70,7 @@ describe('workers', () => {
     }
   })
 
-  test.each(['endless', 'crowd', 'trainer', 'solve', 'solveSync'])(
+  test.each(['endless', 'weights', 'crowd', 'trainer', 'solve', 'solveSync'])(
     'are terminated at any moment: %s',
     async (scenario) => {
       for (let round = 0; round < 10; round++) {

@@ -8,6 +8,7 @@ import numpy
 import torch
 
 from protocol import serve, steps_case, synthetic_data
+from pytorch_per_sample import open_per_sample
 
 
 def network(sizes):
@@ -165,6 +166,8 @@ def open_curvature(specification):
 def open_case(specification):
     torch.set_num_threads(specification["threads"])
     torch.manual_seed(1)
+    if specification["role"] == "per-sample":
+        return open_per_sample(specification, network, adam)
     roles = {"steps": open_steps, "accuracy": open_accuracy, "curvature": open_curvature}
     return roles[specification["role"]](specification)
 

@@ -1,8 +1,10 @@
 // The addon: what JavaScript sees. One instance for each environment.
 #include "computation.h"
 #include "dataset.h"
+#include "diagnosis.h"
 #include "environment.h"
 #include "estimates.h"
+#include "gradient_transforms.h"
 #include "minimizer.h"
 #include "model.h"
 #include "operator.h"
@@ -11,6 +13,8 @@
 #include "point.h"
 #include "run.h"
 #include "saliency.h"
+#include "sample_weights.h"
+#include "sampling.h"
 #include "solve.h"
 #include "spectra.h"
 #include "system.h"
@@ -91,6 +95,9 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
     add_function<&gradient_square_sums_of>(exports, "gradientSquareSums");
     add_function<&gradient_variance_of>(exports, "gradientVariance");
     add_function<&gradient_statistics_of>(exports, "gradientStatistics");
+    add_function<&cosines_of>(exports, "cosines");
+    add_function<&vector_products_of>(exports, "vectorProducts");
+    add_function<&unit_activity_of>(exports, "unitActivity");
     add_function<&start_conjugate_gradient>(exports, "conjugateGradient");
     add_function<&start_minres>(exports, "minres");
     add_function<&start_least_squares>(exports, "leastSquares");
@@ -110,12 +117,19 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
     add_function<&position_map_of>(exports, "positionMap");
     add_function<&combine_maps_of>(exports, "combineMaps");
     add_function<&rank_correlation_of>(exports, "rankCorrelation");
+    add_function<&label_figures_of>(exports, "labelFigures");
+    add_function<&sample_weights_of>(exports, "sampleWeights");
+    add_function<&sampling_probabilities_of>(exports, "samplingProbabilities");
+    add_function<&importance_weights_of>(exports, "importanceWeights");
+    add_function<&variance_reduction_of>(exports, "varianceReduction");
+    add_function<&record_history_of>(exports, "recordHistory");
     add_function<&surrogate_kernel_of>(exports, "surrogateKernel");
     add_function<&finite_surrogate_kernel_of>(exports, "finiteSurrogateKernel");
     add_function<&kernel_regression_of>(exports, "kernelRegression");
     exports.Set("Model", NativeModel::define(env));
     exports.Set("Dataset", NativeDataset::define(env));
     exports.Set("Optimizer", NativeOptimizer::define(env));
+    exports.Set("GradientChain", NativeGradientChain::define(env));
     exports.Set("TaskCombiner", NativeTaskCombiner::define(env));
     exports.Set("Minimization", NativeMinimization::define(env));
     return exports;

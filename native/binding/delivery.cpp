@@ -34,20 +34,27 @@ Delivery::~Delivery() {
 }
 
 void Delivery::start(std::shared_ptr<Work> work, std::shared_ptr<Job> job) {
-  Mailbox& mailbox = *mailbox_;
   active_.push_back(std::move(work));
+  try {
+    resume(std::move(job));
+  } catch (...) {
+    active_.pop_back();
+    throw;
+  }
+  if (active_.size() == 1) napi_ref_threadsafe_function(env_, mailbox_->function_);
+}
+
+void Delivery::resume(std::shared_ptr<Job> job) {
   {
-    const std::lock_guard lock(mailbox.mutex_);
-    ++mailbox.running_;
+    const std::lock_guard lock(mailbox_->mutex_);
+    ++mailbox_->running_;
   }
   try {
     ComputeThread::instance().submit(std::move(job));
   } catch (...) {
-    active_.pop_back();
-    mailbox.over();
+    mailbox_->over();
     throw;
   }
-  if (active_.size() == 1) napi_ref_threadsafe_function(env_, mailbox.function_);
 }
 
 void Delivery::call(napi_env env, napi_value, void* context, void*) noexcept {

@@ -53,6 +53,8 @@ class Delivery {
   // Submits the job, which must call over() once when it has finished. The
   // process stays alive until its last news is delivered.
   void start(std::shared_ptr<Work> work, std::shared_ptr<Job> job);
+  // Submits a job again that has paused, and called over() when it did; its work is still known.
+  void resume(std::shared_ptr<Job> job);
 
  private:
   static void call(napi_env env, napi_value, void* context, void*) noexcept;

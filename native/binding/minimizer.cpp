@@ -110,6 +110,38 @@ Procedure<void> part_of(Session& session, CorePointer core, std::shared_ptr<Busy
 
 }  // namespace
 
+namespace {
+
+Napi::Value write_gradients(Napi::Env env, const std::optional<GradientSummary>& gradients) {
+  if (!gradients) return env.Null();
+  auto object = Napi::Object::New(env);
+  object.Set("update", static_cast<double>(gradients->update));
+  object.Set("samples", static_cast<double>(gradients->samples));
+  object.Set("norm", gradients->norm);
+  object.Set("meanSampleNorm", gradients->mean_norm);
+  object.Set("largestSampleNorm", gradients->largest_norm);
+  object.Set("variance", gradients->variance);
+  object.Set("squaredGradient", gradients->squared_gradient);
+  object.Set("noiseScale", gradients->noise_scale);
+  object.Set("averagedNoiseScale", gradients->averaged_noise_scale);
+  object.Set("meanCosine", gradients->mean_cosine);
+  object.Set("stepCosine", gradients->step_cosine);
+  auto layers = Napi::Array::New(env, gradients->layers.size());
+  for (std::uint32_t l = 0; l < gradients->layers.size(); ++l) {
+    const LayerGradientSummary& own = gradients->layers[l];
+    auto layer = Napi::Object::New(env);
+    layer.Set("name", own.name);
+    layer.Set("norm", own.norm);
+    layer.Set("meanSampleNorm", own.mean_norm);
+    layer.Set("largestSampleNorm", own.largest_norm);
+    layers.Set(l, layer);
+  }
+  object.Set("layers", layers);
+  return object;
+}
+
+}  // namespace
+
 Napi::Object write_step(Napi::Env env, const StepNumbers& step) {
   auto numbers = Napi::Object::New(env);
   for (const auto& [name, value] : step.numbers) numbers.Set(name, value);
@@ -118,11 +150,12 @@ Napi::Object write_step(Napi::Env env, const StepNumbers& step) {
   auto object = Napi::Object::New(env);
   object.Set("numbers", numbers);
   object.Set("words", words);
+  object.Set("gradients", write_gradients(env, step.gradients));
   return object;
 }
 
 Napi::Value write_step_if_any(Napi::Env env, const StepNumbers& step) {
-  if (step.numbers.empty() && step.words.empty()) return env.Null();
+  if (step.numbers.empty() && step.words.empty() && !step.gradients) return env.Null();
   return write_step(env, step);
 }
 

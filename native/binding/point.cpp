@@ -121,6 +121,7 @@ void NativePoint::per_sample_norms(const Napi::CallbackInfo& info) {
 
 void NativePoint::jvp(const Napi::CallbackInfo& info) {
   visit([&]<class T>(Linearization<T>& point) {
+    check(check_differentiable(point.network(), "model"));
     const std::vector<T*> out = head_arrays(point, info[1], "out");
     check_usable();  // an element may have been an accessor that disposed it
     point.jvp(typed<T>(info[0], "v", parameter_count(point)), out);
@@ -150,6 +151,7 @@ Napi::Value NativePoint::make_operator(const Napi::CallbackInfo& info) {
     if (kind) {
       check(curvature_operator<T>(point.point(), *kind, op));
     } else {
+      check(check_differentiable(point.network(), "model"));
       op = jacobian_operator<T>(point.point());
     }
     memory_.set(point.bytes());

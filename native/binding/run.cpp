@@ -7,13 +7,20 @@
 #include "dataset.h"
 #include "minimizer.h"
 #include "model.h"
+#include "sample_weights.h"
 #include "specs.h"
 
 namespace krylov::binding {
 
 namespace {
 
-using Event = std::variant<EpochRecord, StepRecord, EndRecord>;
+// A copy of a WeightRequest; the run waits for the answer.
+struct WeightsWanted {
+  std::vector<double> losses, probabilities;
+  std::int64_t updates, epoch;
+};
+
+using Event = std::variant<EpochRecord, StepRecord, EndRecord, WeightsWanted>;
 
 // Events on their way from the compute thread. Epochs and the end all arrive;
 // of steps that JavaScript has not fetched yet only the newest.
@@ -48,6 +55,14 @@ class Reporter final : public RunObserver {
   void on_step(const StepRecord& record) override { put(record); }
   void on_end(const EndRecord& record) override {
     put(record);
+    mailbox_->over();
+  }
+  void on_weights(const WeightRequest& request) override {
+    const auto& [losses, probabilities, complements, confidences, alignments] = request.figures;
+    put(WeightsWanted{{losses.begin(), losses.end()},
+                      {probabilities.begin(), probabilities.end()},
+                      request.updates,
+                      request.epoch});
     mailbox_->over();
   }
 
@@ -123,6 +138,15 @@ struct EventWriter {
     out.Set("converged", record.converged);
     out.Set("trainSeconds", record.train_seconds);
   }
+  void operator()(Napi::Object out, const WeightsWanted& wanted) const {
+    WeightRequest request;
+    request.figures.losses = wanted.losses;
+    request.figures.probabilities = wanted.probabilities;
+    request.updates = wanted.updates;
+    request.epoch = wanted.epoch;
+    out.Set("type", "weights");
+    out.Set("request", write_weight_request(env, request));
+  }
 };
 
 // Given back unless the run has taken over.
@@ -156,12 +180,32 @@ class RunWork final : public Work {
   bool ended() const noexcept { return ended_; }
   DType dtype() const noexcept { return dtype_; }
 
-  void abort() noexcept override { run_->abort(); }
+  // Also of an environment that ends, where a run that waits stays where it is.
+  void abort() noexcept override {
+    aborted_ = true;
+    run_->abort();
+  }
+  void abort(Napi::Env env) {
+    abort();
+    go_on(env);
+  }
+
+  void answer_weights(Napi::Env env, std::span<const double> weights) {
+    if (aborted_) return;  // by the listener itself
+    if (!waiting_) fail(ErrorCode::kState, "run", "a run that waits for weights", "one that does not");
+    check(run_->answer_weights(weights));
+    go_on(env);
+  }
 
   bool deliver(Napi::Env env) override {
     for (const Event& event : events_->take()) {
       const bool end = std::holds_alternative<EndRecord>(event);
       if (end) ended_ = true;
+      waiting_ = std::holds_alternative<WeightsWanted>(event);
+      if (waiting_ && aborted_) {
+        go_on(env);
+        continue;
+      }
       try {
         tell(env, event);
       } catch (const Napi::Error& error) {
@@ -169,11 +213,16 @@ class RunWork final : public Work {
         napi_fatal_exception(env, error.Value());
       }
       if (end) on_event_.Reset();
+      // A listener that did not answer never will.
+      if (waiting_) abort(env);
     }
     return ended_;
   }
 
  private:
+  void go_on(Napi::Env env) {
+    if (std::exchange(waiting_, false)) Environment::of(env).delivery.resume(run_);
+  }
   void tell(Napi::Env env, const Event& event) {
     const Napi::HandleScope scope(env);
     auto object = Napi::Object::New(env);
@@ -185,12 +234,14 @@ class RunWork final : public Work {
   std::shared_ptr<Events> events_ = std::make_shared<Events>();
   std::shared_ptr<TrainingRun> run_;
   DType dtype_;
-  bool ended_ = false;
+  bool ended_ = false, aborted_ = false;
+  bool waiting_ = false;  // for weights, while the listener is told
 };
 
 Napi::Function NativeRun::define(Napi::Env env) {
   return DefineClass(env, kName,
-                     {method<NativeRun, &NativeRun::abort>("abort"), method<NativeRun, &NativeRun::state>("state")});
+                     {method<NativeRun, &NativeRun::abort>("abort"), method<NativeRun, &NativeRun::state>("state"),
+                      method<NativeRun, &NativeRun::answer_weights>("answerWeights")});
 }
 
 NativeRun::NativeRun(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -200,7 +251,11 @@ NativeRun::NativeRun(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   });
 }
 
-void NativeRun::abort(const Napi::CallbackInfo&) { work_->abort(); }
+void NativeRun::abort(const Napi::CallbackInfo& info) { work_->abort(info.Env()); }
+
+void NativeRun::answer_weights(const Napi::CallbackInfo& info) {
+  work_->answer_weights(info.Env(), typed<double>(info[0], "weights"));
+}
 
 Napi::Value NativeRun::state(const Napi::CallbackInfo& info) {
   if (!work_->ended()) fail(ErrorCode::kState, "run", "a run that has ended", "one that is under way");
@@ -216,12 +271,16 @@ Napi::Value NativeModel::train(const Napi::CallbackInfo& info) {
   }
   const Napi::Value stability = info[1].As<Napi::Object>().Get("stability");
   if (!stability.IsUndefined()) options.stability = read_stability(stability, "options.stability");
+  const Napi::Value gradients = info[1].As<Napi::Object>().Get("gradients");
+  if (!gradients.IsUndefined()) options.gradients = read_gradient_record(gradients, "options.gradients");
   const Napi::Function on_event = function(info[2], "onEvent");
   const auto data = unwrap<NativeDataset>(info[0], "dataset").data("dataset");
   return core_->visit([&]<class T>(std::shared_ptr<krylov::Model<T>>& model) -> Napi::Value {
     Acquired<T> acquired(*model);
     const auto rows = options.has_rows ? static_cast<std::int64_t>(options.rows.size()) : data->rows();
-    check_rows(model->network(), std::min(options.batch_size, rows), "options.batchSize");
+    const std::int64_t batch = std::min(options.batch_size, rows);
+    const bool sampled = options.sampling && rows > 0 && batch > 0;
+    check_rows(model->network(), sampled ? largest_draw(*options.sampling, rows, batch) : batch, "options.batchSize");
     Environment& environment = Environment::of(env);
     auto work = std::make_shared<RunWork>(on_event, kDTypeOf<T>);
     auto reporter = std::make_unique<Reporter>(work->events(), environment.delivery.mailbox());

@@ -23,6 +23,7 @@ class NativeRun final : public Napi::ObjectWrap<NativeRun> {
  private:
   void abort(const Napi::CallbackInfo& info);
   Napi::Value state(const Napi::CallbackInfo& info);
+  void answer_weights(const Napi::CallbackInfo& info);
 
   std::shared_ptr<RunWork> work_;
 };

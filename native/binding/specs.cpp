@@ -17,7 +17,16 @@ constexpr Word<Activation> kActivations[] = {
     {"identity", Activation::kIdentity}, {"relu", Activation::kRelu},         {"leakyRelu", Activation::kLeakyRelu},
     {"elu", Activation::kElu},           {"selu", Activation::kSelu},         {"gelu", Activation::kGelu},
     {"geluTanh", Activation::kGeluTanh}, {"silu", Activation::kSilu},         {"tanh", Activation::kTanh},
-    {"sigmoid", Activation::kSigmoid},   {"softplus", Activation::kSoftplus}, {"softsign", Activation::kSoftsign}};
+    {"sigmoid", Activation::kSigmoid},   {"softplus", Activation::kSoftplus}, {"softsign", Activation::kSoftsign},
+    {"sign", Activation::kSign},         {"step", Activation::kStep}};
+constexpr Word<Surrogate> kSurrogates[] = {{"erf", Surrogate::kErf},
+                                           {"straightThrough", Surrogate::kStraightThrough},
+                                           {"clippedStraightThrough", Surrogate::kClippedStraightThrough},
+                                           {"tanh", Surrogate::kTanh},
+                                           {"sigmoid", Surrogate::kSigmoid},
+                                           {"superSpike", Surrogate::kSuperSpike},
+                                           {"arctan", Surrogate::kArctan},
+                                           {"triangle", Surrogate::kTriangle}};
 constexpr Word<Initialiser> kInitialisers[] = {{"zeros", Initialiser::kZeros},
                                                {"constant", Initialiser::kConstant},
                                                {"normal", Initialiser::kNormal},
@@ -70,7 +79,9 @@ std::string element(const std::string& path, std::uint32_t index) { return path 
 
 ActivationSpec read_activation(const Napi::Value& value, const std::string& path) {
   const Fields fields(value, path);
-  return {fields.word("kind", kActivations), fields.number("parameter")};
+  ActivationSpec spec{fields.word("kind", kActivations), fields.number("parameter")};
+  if (has_surrogate(spec.kind)) spec.surrogate = read_surrogate(fields, "surrogate");
+  return spec;
 }
 
 InitialiserSpec read_initialiser(const Napi::Value& value, const std::string& path) {
@@ -161,6 +172,8 @@ int read_threads(const Napi::Value& value, std::string_view name) {
   constexpr std::int64_t kMostThreads = 1024;
   return static_cast<int>(integer(value, name, 0, kMostThreads));
 }
+
+Surrogate read_surrogate(const Fields& fields, const char* key) { return fields.word(key, kSurrogates); }
 
 NetworkSpec read_network(const Napi::Value& value, const std::string& path) {
   const Fields fields(value, path);

@@ -19,6 +19,7 @@ int read_threads(const Napi::Value& value, std::string_view name);
 NetworkSpec read_network(const Napi::Value& value, const std::string& path);
 LossSpec read_loss(const Napi::Value& value, const std::string& path);
 std::vector<HeadTask> read_tasks(const Napi::Value& value, const std::string& path);
+Surrogate read_surrogate(const Fields& fields, const char* key);
 ScheduleSpec read_schedule(const Napi::Value& value, const std::string& path, int depth = 0);
 OptimizerSpec read_optimizer(const Napi::Value& value, const std::string& path);
 // Any float array.
@@ -29,6 +30,7 @@ TrainingState read_state(const Napi::Value& value, const std::string& path);
 TrainingOptions read_options(const Napi::Value& value, const std::string& path);
 // What runs record of the curvature.
 StabilityOptions read_stability(const Napi::Value& value, const std::string& path);
+GradientRecordSpec read_gradient_record(const Napi::Value& value, const std::string& path);
 
 Output read_output(const Napi::Value& value, std::string_view name);
 Link read_link(const Napi::Value& value, std::string_view name);

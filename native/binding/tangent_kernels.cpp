@@ -4,20 +4,12 @@
 #include <limits>
 
 #include "krylov/tangent_kernels.h"
-#include "values.h"
+#include "specs.h"
 
 namespace krylov::binding {
 
 namespace {
 
-constexpr Word<Surrogate> kSurrogates[] = {{"erf", Surrogate::kErf},
-                                           {"straightThrough", Surrogate::kStraightThrough},
-                                           {"clippedStraightThrough", Surrogate::kClippedStraightThrough},
-                                           {"tanh", Surrogate::kTanh},
-                                           {"sigmoid", Surrogate::kSigmoid},
-                                           {"superSpike", Surrogate::kSuperSpike},
-                                           {"arctan", Surrogate::kArctan},
-                                           {"triangle", Surrogate::kTriangle}};
 constexpr std::int64_t kLargest = std::int64_t(1) << 24;  // of rows, columns, widths
 
 SurrogateNetwork read_surrogate_network(const Napi::Value& value) {
@@ -27,7 +19,7 @@ SurrogateNetwork read_surrogate_network(const Napi::Value& value) {
   network.bias_std = fields.number("biasStd", 0);
   const double sharpness = fields.number("sharpness", 0);  // 0 stands for the sign
   network.sharpness = sharpness == 0 ? std::numeric_limits<double>::infinity() : sharpness;
-  network.surrogate = fields.word("surrogate", kSurrogates);
+  network.surrogate = read_surrogate(fields, "surrogate");
   network.beta = fields.number("beta", 0);
   return network;
 }

@@ -100,6 +100,8 @@ void read_g_cond(const Fields& fields, GCondOptions& options) {
   options.lion_max_ratio = signs.number("maxRatio", 0);
 }
 
+}  // namespace
+
 TaskCombinerSpec read_task_combiner(const Napi::Value& value, const std::string& path) {
   const Fields fields(value, path);
   static constexpr Word<TaskMethod> kKinds[] = {
@@ -167,6 +169,8 @@ TaskCombinerSpec read_task_combiner(const Napi::Value& value, const std::string&
   }
   return spec;
 }
+
+namespace {
 
 Napi::Value list_or_null(Napi::Env env, bool there, const std::vector<double>& values) {
   return there ? copy_array<double>(env, values) : env.Null();

@@ -11,6 +11,8 @@
 
 namespace krylov::binding {
 
+TaskCombinerSpec read_task_combiner(const Napi::Value& value, const std::string& path);
+
 class NativeTaskCombiner final : public Napi::ObjectWrap<NativeTaskCombiner> {
  public:
   static constexpr napi_type_tag kTag = {0x3c1f9a7be4d2508e, 0x96b7e01d4fa83c25};

@@ -1,7 +1,10 @@
 #include "trainer.h"
 
+#include <algorithm>
+
 #include "dataset.h"
 #include "minimizer.h"
+#include "sample_weights.h"
 #include "specs.h"
 
 namespace krylov::binding {
@@ -22,7 +25,33 @@ NativeTrainer::NativeTrainer(const Napi::CallbackInfo& info) : ObjectWrap(info) 
 
 void NativeTrainer::check_usable() const {
   if (disposed_) fail(ErrorCode::kState, "trainer", "a trainer in use", "a disposed one");
+  if (stepping_) fail(ErrorCode::kBusy, "trainer", "a trainer between steps", "one that waits for weights");
 }
+
+namespace {
+
+class Flag {
+ public:
+  explicit Flag(bool& flag) noexcept : flag_(flag) { flag_ = true; }
+  ~Flag() { flag_ = false; }
+  Flag(const Flag&) = delete;
+  Flag& operator=(const Flag&) = delete;
+
+ private:
+  bool& flag_;
+};
+
+// Calls the function for the weights of a step.
+WeightFunction calling(Napi::Env env, const Napi::Function& function) {
+  return [env, function](const WeightRequest& request, std::span<double> weights) {
+    const Napi::Value answer = function.Call({write_weight_request(env, request)});
+    const auto length = static_cast<std::int64_t>(weights.size());
+    const std::span<const double> from = typed<double>(answer, "weights", length);
+    std::copy(from.begin(), from.end(), weights.begin());
+  };
+}
+
+}  // namespace
 
 Napi::Value NativeTrainer::step(const Napi::CallbackInfo& info) {
   check_usable();
@@ -30,6 +59,9 @@ Napi::Value NativeTrainer::step(const Napi::CallbackInfo& info) {
   std::shared_ptr<const krylov::Dataset> curvature;
   if (!info[1].IsNull()) curvature = unwrap<NativeDataset>(info[1], "curvature").data("curvature");
   const Napi::Env env = info.Env();
+  WeightFunction weights;
+  if (!info[2].IsNull()) weights = calling(env, function(info[2], "weights"));
+  const Flag flag(stepping_);
   StepResult step;
   content_.model->visit([&]<class T>(std::shared_ptr<krylov::Model<T>>& model) {
     check_rows(model->network(), batch->rows(), "batch");
@@ -37,6 +69,7 @@ Napi::Value NativeTrainer::step(const Napi::CallbackInfo& info) {
     if (model->busy()) fail(ErrorCode::kBusy, "model", "a model that no run is training", "one that is being trained");
     try {
       krylov::Trainer<T>& trainer = *std::get<std::unique_ptr<krylov::Trainer<T>>>(content_.trainer);
+      trainer.set_weight_function(std::move(weights));
       check(curvature == nullptr ? trainer.step(*batch, step) : trainer.step(*batch, *curvature, step));
     } catch (...) {
       // Memory that ran out inside the step: nobody else can have taken the
@@ -72,6 +105,7 @@ void NativeTrainer::set_state(const Napi::CallbackInfo& info) {
 }
 
 void NativeTrainer::dispose(const Napi::CallbackInfo&) {
+  if (stepping_) check_usable();
   disposed_ = true;
   std::visit([](auto& trainer) { trainer.reset(); }, content_.trainer);
   content_.model.reset();

@@ -34,6 +34,7 @@ class NativeTrainer final : public Napi::ObjectWrap<NativeTrainer> {
 
   Content content_;
   bool disposed_ = false;
+  bool stepping_ = false;  // a function of the caller's is called by step()
 };
 
 }  // namespace krylov::binding

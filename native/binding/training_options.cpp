@@ -1,5 +1,9 @@
 // The options of training and the state of a run, as TypeScript passes them.
+#include "sample_weights.h"
+#include "sampling.h"
+#include "gradient_transforms.h"
 #include "specs.h"
+#include "task_gradients.h"
 
 namespace krylov::binding {
 
@@ -56,6 +60,23 @@ namespace {
 constexpr Word<ClippingMode> kClippingModes[] = {
     {"clip", ClippingMode::kClip}, {"automatic", ClippingMode::kAutomatic}, {"global", ClippingMode::kGlobal}};
 
+void read_threshold_rule(const Napi::Value& value, const std::string& path, ClippingSpec& spec) {
+  static constexpr Word<ThresholdRule> kRules[] = {{"quantile", ThresholdRule::kQuantile},
+                                                   {"layerStatistics", ThresholdRule::kLayerStatistics}};
+  const Fields fields(value, path);
+  spec.rule = fields.word("kind", kRules);
+  if (spec.rule == ThresholdRule::kQuantile) {
+    spec.quantile = fields.number("quantile", 0);
+    spec.rate = fields.number("rate", 0);
+    spec.least = fields.number("min", 0);
+    spec.largest = fields.number("max", 0);
+  } else {
+    spec.decay = fields.number("decay", 0);
+    spec.kappa_first = fields.number("kappaFirst", 0);
+    spec.kappa_last = fields.number("kappaLast", 0);
+  }
+}
+
 ClippingSpec read_clipping(const Napi::Value& value, const std::string& path) {
   const Fields fields(value, path);
   ClippingSpec spec;
@@ -63,6 +84,21 @@ ClippingSpec read_clipping(const Napi::Value& value, const std::string& path) {
   spec.by_layer = fields.boolean("byLayer");
   spec.thresholds = read_doubles(fields.get("thresholds"), fields.at("thresholds"));
   spec.epsilon = fields.number("epsilon", 0);
+  spec.drop_not_finite = fields.boolean("dropNotFinite");
+  const Napi::Value adapt = fields.get("adapt");
+  if (!adapt.IsNull()) read_threshold_rule(adapt, fields.at("adapt"), spec);
+  return spec;
+}
+
+PrivacySpec read_privacy(const Napi::Value& value, const std::string& path) {
+  const Fields fields(value, path);
+  PrivacySpec spec;
+  spec.noise_multiplier = fields.number("noiseMultiplier", 0);
+  spec.gradient_noise = fields.number("gradientNoise", 0);
+  spec.count_noise = fields.number("countNoise", 0);
+  spec.sample_rate = fields.number("sampleRate", 0);
+  spec.expected_rows = fields.number("expectedRows", 0);
+  spec.seed = read_seed(fields.get("seed"), fields.at("seed"));
   return spec;
 }
 
@@ -88,8 +124,24 @@ TrainingOptions read_options(const Napi::Value& value, const std::string& path) 
   options.step_every = fields.integer("stepEvery", 0);
   const Napi::Value clipping = fields.get("clipping");
   if (!clipping.IsNull()) options.clipping = read_clipping(clipping, fields.at("clipping"));
+  const Napi::Value sampling = fields.get("sampling");
+  if (!sampling.IsNull()) options.sampling = read_sampling(sampling, fields.at("sampling"));
+  const Napi::Value privacy = fields.get("privacy");
+  if (!privacy.IsNull()) {
+    options.privacy = read_privacy(privacy, fields.at("privacy"));
+    // The one way to draw batches that its accounting is about.
+    options.sampling.emplace().kind = SamplingKind::kPoisson;
+  }
   const Napi::Value step_size = fields.get("stepSize");
   if (!step_size.IsNull()) options.step_size = read_step_size(step_size, fields.at("stepSize"));
+  const Napi::Value multitask = fields.get("multitask");
+  if (!multitask.IsNull()) options.multitask = read_task_combiner(multitask, fields.at("multitask"));
+  const Napi::Value weights = fields.get("weights");
+  if (!weights.IsNull()) options.weights = read_sample_weights(weights, fields.at("weights"));
+  const Napi::Value gradient = fields.get("gradient");
+  if (!gradient.IsNull() && !gradient.IsUndefined()) {
+    options.gradient = read_gradient_transforms(gradient, fields.at("gradient"));
+  }
   const Napi::Value rows = fields.get("rows");
   if (!rows.IsNull()) {
     options.has_rows = true;
@@ -124,6 +176,11 @@ StabilityOptions read_stability(const Napi::Value& value, const std::string& pat
   options.iterations = fields.integer("iterations", 1);
   options.probes = fields.integer("probes", 2);
   return options;
+}
+
+GradientRecordSpec read_gradient_record(const Napi::Value& value, const std::string& path) {
+  const Fields fields(value, path);
+  return {fields.integer("every", 1), fields.number("beta", 0)};
 }
 
 RadiusOptions read_radius(const Fields& fields) {

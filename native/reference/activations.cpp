@@ -19,6 +19,22 @@ double logistic(double z) { return z >= 0 ? 1 / (1 + std::exp(-z)) : std::exp(z)
 
 double tanh_argument(double z) { return std::sqrt(2 / kPi) * (z + 0.044715 * z * z * z); }
 
+// What stands for the derivative of a sign, by its definition.
+double surrogate(const ActivationSpec& spec, double z) {
+  const double beta = spec.parameter, u = beta * z, size = std::abs(u);
+  switch (spec.surrogate) {
+    case Surrogate::kErf: return beta * 2 / std::sqrt(kPi) * std::exp(-u * u);
+    case Surrogate::kStraightThrough: return 1;
+    case Surrogate::kClippedStraightThrough: return size > 1 ? 0 : 1;
+    case Surrogate::kTanh: return beta / (std::cosh(u) * std::cosh(u));
+    case Surrogate::kSigmoid: return 2 * beta * logistic(u) * logistic(-u);
+    case Surrogate::kSuperSpike: return std::pow(1 + size, -2);
+    case Surrogate::kArctan: return 1 / (1 + std::pow(0.5 * kPi * u, 2));
+    case Surrogate::kTriangle: return size < 1 ? 1 - size : 0;
+  }
+  return 1;
+}
+
 // Suprema over z, for the interval that an error leaves open.
 struct Bounds {
   double slope;      // of |phi'|
@@ -27,6 +43,21 @@ struct Bounds {
   double third;      // of |phi'''| away from the kink
   double bend;       // jump of phi'' at z = 0
 };
+
+// For a sign, as if the surrogate were the derivative; a jump is not at 0.
+Bounds surrogate_bounds(const ActivationSpec& spec) {
+  const double beta = spec.parameter;
+  switch (spec.surrogate) {
+    case Surrogate::kErf: return {1.13 * beta, 0.97 * beta * beta, 0, 0, 0};
+    case Surrogate::kStraightThrough: case Surrogate::kClippedStraightThrough: return {1, 0, 0, 0, 0};
+    case Surrogate::kTanh: return {beta, 0.77 * beta * beta, 0, 0, 0};
+    case Surrogate::kSigmoid: return {0.5 * beta, 0.2 * beta * beta, 0, 0, 0};
+    case Surrogate::kSuperSpike: return {1, 2 * beta, 0, 0, 0};
+    case Surrogate::kArctan: return {1, 1.03 * beta, 0, 0, 0};
+    case Surrogate::kTriangle: return {1, beta, 0, 0, 0};
+  }
+  return {1, 0, 0, 0, 0};
+}
 
 Bounds bounds_of(const ActivationSpec& spec) {
   const double p = spec.parameter;
@@ -45,6 +76,7 @@ Bounds bounds_of(const ActivationSpec& spec) {
     case Activation::kSigmoid: return {0.25, 0.097, 0, 0.125, 0};
     case Activation::kSoftplus: return {1, p / 4, 0, 0.097 * p * p, 0};
     case Activation::kSoftsign: return {1, 2, 0, 6, 4};
+    case Activation::kSign: case Activation::kStep: return surrogate_bounds(spec);
   }
   return {1, 0, 0, 0, 0};
 }
@@ -71,6 +103,8 @@ double activate(const ActivationSpec& spec, double z) {
     case Activation::kSigmoid: return logistic(z);
     case Activation::kSoftplus: return (std::max(p * z, 0.0) + std::log1p(std::exp(-std::abs(p * z)))) / p;
     case Activation::kSoftsign: return z / (1 + std::abs(z));
+    case Activation::kSign: return z > 0 ? 1 : z < 0 ? -1 : 0;
+    case Activation::kStep: return z > 0 ? 1 : 0;
   }
   return z;
 }
@@ -94,6 +128,8 @@ double activation_slope(const ActivationSpec& spec, double z) {
     case Activation::kSigmoid: return logistic(z) * logistic(-z);
     case Activation::kSoftplus: return logistic(p * z);
     case Activation::kSoftsign: return 1 / ((1 + std::abs(z)) * (1 + std::abs(z)));
+    case Activation::kSign: return surrogate(spec, z);
+    case Activation::kStep: return 0.5 * surrogate(spec, z);
   }
   return 1;
 }
@@ -102,6 +138,7 @@ double activation_curvature(const ActivationSpec& spec, double z) {
   const double p = spec.parameter;
   switch (spec.kind) {
     case Activation::kIdentity: case Activation::kRelu: case Activation::kLeakyRelu: return 0;
+    case Activation::kSign: case Activation::kStep: return 0;
     case Activation::kElu: return z > 0 ? 0 : p * std::exp(z);
     case Activation::kSelu: return z > 0 ? 0 : kSeluScale * kSeluAlpha * std::exp(z);
     case Activation::kGelu: return (2 - z * z) * std::exp(-0.5 * z * z) / std::sqrt(2 * kPi);
@@ -129,6 +166,7 @@ double activation_curvature(const ActivationSpec& spec, double z) {
 Bounded activate(const ActivationSpec& spec, Bounded z) {
   const double v = activate(spec, z.value);
   if (spec.kind == Activation::kIdentity || spec.kind == Activation::kRelu) return {v, z.error};
+  if (has_surrogate(spec.kind)) return {v, z.error > 0 && std::abs(z.value) <= z.error ? 2.0 : 0.0};
   const double size = std::max(std::abs(v), std::abs(z.value));
   return {v, bounds_of(spec).slope * z.error + kRoundings * Bounded::unit * size};
 }
@@ -139,6 +177,11 @@ Bounded activation_slope(const ActivationSpec& spec, Bounded z) {
   const Bounds b = bounds_of(spec);
   double error = b.curvature * z.error;
   if (b.jump > 0 && std::abs(z.value) <= z.error) error += b.jump;
+  if (has_surrogate(spec.kind) && spec.surrogate == Surrogate::kClippedStraightThrough) {
+    // Its jumps are at |beta z| = 1.
+    const double gap = std::abs(std::abs(spec.parameter * z.value) - 1);
+    if (gap > 0 && gap <= spec.parameter * z.error + 2 * Bounded::unit) error += 1;
+  }
   // From a saved output, slopes are differences of numbers of the size of the largest slope.
   const double growth = 1 + std::abs(z.value) + 0.05 * std::abs(z.value * z.value * z.value);
   if (spec.kind != Activation::kRelu) error += kRoundings * Bounded::unit * std::max(1.0, b.slope) * growth;
@@ -148,7 +191,7 @@ Bounded activation_slope(const ActivationSpec& spec, Bounded z) {
 Bounded activation_curvature(const ActivationSpec& spec, Bounded z) {
   const double v = activation_curvature(spec, z.value);
   const Bounds b = bounds_of(spec);
-  if (b.curvature == 0) return {v, 0};
+  if (b.curvature == 0 || has_surrogate(spec.kind)) return {v, 0};
   double error = b.third * z.error;
   if (b.bend > 0 && std::abs(z.value) <= z.error) error += b.bend;
   // From a saved output, differences of numbers of the size of the largest slope; the three that start from z are

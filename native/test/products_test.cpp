@@ -97,6 +97,13 @@ void check_exact(const KernelTable<T>& k, const Grid<T>& a, const AlignedBuffer<
   c.check_canaries(comparison, padded<T>(columns));
 }
 
+// An emulated processor would take minutes over all sizes: there it is a third of them.
+#ifdef KRYLOV_EMULATED
+constexpr int kOneIn = 3;
+#else
+constexpr int kOneIn = 1;
+#endif
+
 TEST_CASE_TEMPLATE("panel products of small integers are exact at every size", T, float, double) {
   std::vector<std::int64_t> depths(std::begin(kSizes), std::end(kSizes));
   depths.push_back(kDeepest);
@@ -114,6 +121,7 @@ TEST_CASE_TEMPLATE("panel products of small integers are exact at every size", T
       });
       for (const std::int64_t rows : kSizes) {
         const auto variant = static_cast<Variant>(turn++ % kVariants);
+        if ((turn / kVariants + turn) % kOneIn != 0) continue;
         test::for_each_set<T>([&](const KernelTable<T>& k) {
           Comparison comparison;
           check_exact<T>(k, a, panels, panel_rows, rows, depth, columns, variant, product, comparison);

@@ -101,15 +101,18 @@ TEST_CASE_TEMPLATE("outer_product is exact and stays within its matrix", T, floa
       for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<T>(int(i * 5 % 11) - 5);
       test::for_each_set<T>([&](const KernelTable<T>& k) {
         Grid<T> out(outputs, inputs, inputs, 1);
-        k.outer_product(delta.data(), outputs, x.data(), inputs, out.data());
-        Comparison comparison;
-        for (std::int64_t o = 0; o < outputs; ++o) {
-          for (std::int64_t i = 0; i < inputs; ++i) {
-            comparison.equal(o, i, double(out.at(o, i)), double(delta[std::size_t(o)] * x[std::size_t(i)]));
+        for (const auto multiply : {k.outer_product, k.stream_outer_product}) {
+          out.fill(static_cast<T>(test::kCanary));
+          multiply(delta.data(), outputs, x.data(), inputs, out.data());
+          Comparison comparison;
+          for (std::int64_t o = 0; o < outputs; ++o) {
+            for (std::int64_t i = 0; i < inputs; ++i) {
+              comparison.equal(o, i, double(out.at(o, i)), double(delta[std::size_t(o)] * x[std::size_t(i)]));
+            }
           }
+          out.check_canaries(comparison, inputs);
+          comparison.check(std::to_string(outputs) + " x " + std::to_string(inputs));
         }
-        out.check_canaries(comparison, inputs);
-        comparison.check(std::to_string(outputs) + " x " + std::to_string(inputs));
       });
     }
   }

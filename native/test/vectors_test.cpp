@@ -75,13 +75,14 @@ TEST_CASE_TEMPLATE("dot and sum_squares accumulate in float64", T, float, double
 }
 
 TEST_CASE_TEMPLATE("row_squares are the sum_squares of each row, to the bit", T, float, double) {
-  constexpr std::int64_t rows = 5;
-  for (const std::int64_t columns : {1, 3, 8, 17, 64, 100}) {
+  constexpr std::int64_t rows = 21;  // groups of every set, and rows left over
+  for (const std::int64_t columns : {0, 1, 3, 8, 16, 17, 31, 32, 33, 48, 64, 100}) {
     CAPTURE(columns);
     const std::int64_t ld = columns + 7;
     const Line<T> x = random_line<T>(rows * ld, 33);
     test::for_each_set<T>([&](const KernelTable<T>& k) {
-      double out[rows + 1] = {0, 0, 0, 0, 0, -1};
+      double out[rows + 1] = {};
+      out[rows] = -1;
       k.row_squares(x.data(), ld, rows, columns, out);
       for (std::int64_t r = 0; r < rows; ++r) CHECK(out[r] == k.sum_squares(x.data() + r * ld, columns));
       CHECK(out[rows] == -1);

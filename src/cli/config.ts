@@ -170,8 +170,16 @@ const configSchema = members({
       (input) => typeof input === 'object' && input !== null,
     ).optional(),
     earlyStopping: value<Record<string, unknown>>('an object', isObject).optional(),
+    weights: spec('a rule of sample weights').optional(),
     clipping: spec('a stage of clipping').optional(),
+    privacy: spec('differential privacy').optional(),
+    gradient: value<string | Record<string, unknown> | unknown[]>(
+      'the name of a transformation of the gradient, an object with a kind, or a list of these',
+      (input) => (typeof input === 'string' && input !== '') || (typeof input === 'object' && input !== null),
+    ).optional(),
     stepSize: spec('a step-size stage').optional(),
+    sampling: spec('a way to draw batches').optional(),
+    multitask: spec('a method for several tasks').optional(),
     record: value<Record<string, unknown>>('an object', isObject).optional(),
     threads: value<number | 'auto'>(
       "a whole number >= 1 or 'auto'",
@@ -185,6 +193,7 @@ const configSchema = members({
   output: members({
     model: text('the path of the model file to write'),
     report: text('the path of the report to write').optional(),
+    saliency: members({ width: whole(1), height: whole(1), samples: whole(1).optional() }).optional(),
     checkpoint: text('the path of the checkpoint to write').optional(),
   }),
 })
@@ -212,7 +221,7 @@ function resolveSource<S extends Source>(folder: string, from: S): S {
 /** Makes every path absolute; relative ones are relative to the configuration file. */
 export function resolvePaths(config: Config, folder: string): Config {
   const { train, validation, test } = config.data
-  const { model, report, checkpoint } = config.output
+  const { model, report, checkpoint, saliency } = config.output
   return {
     ...config,
     data: {
@@ -226,6 +235,7 @@ export function resolvePaths(config: Config, folder: string): Config {
     output: {
       model: resolve(folder, model),
       ...(report === undefined ? {} : { report: resolve(folder, report) }),
+      ...(saliency === undefined ? {} : { saliency }),
       ...(checkpoint === undefined ? {} : { checkpoint: resolve(folder, checkpoint) }),
     },
   }

@@ -22,7 +22,11 @@ export type EvaluateArguments = CsvText & {
   readonly json?: boolean
 }
 
-type Job = { readonly source: Source; readonly loss: LossOption; readonly metrics: readonly MetricOption[] | undefined }
+export type Job = {
+  readonly source: Source
+  readonly loss: LossOption
+  readonly metrics: readonly MetricOption[] | undefined
+}
 
 function problem(path: string, message: string): ConfigError {
   return new ConfigError('options', [{ path, message }])
@@ -53,9 +57,10 @@ function targetOf(
   return Object.fromEntries(heads.map((head) => [head, [...(known[head] ?? [])]]))
 }
 
-async function jobFromConfig(path: string): Promise<Job> {
+async function jobFromConfig(path: string, part: 'train' | 'test'): Promise<Job> {
   const config = resolvePaths(await validateConfig(await readConfig(path)), folderOf(path))
-  const { test, validation } = config.data
+  const { train, test, validation } = config.data
+  if (part === 'train') return { source: train, loss: lossOf(config), metrics: undefined }
   const source = test ?? (validation === undefined || 'fraction' in validation ? undefined : validation)
   if (source === undefined) {
     throw new ConfigError('config', [
@@ -75,13 +80,19 @@ function sourceOf(given: EvaluateArguments, model: AnyModel, notes: Notes): Sour
   return { idx: { images, labels } }
 }
 
-async function jobOf(given: EvaluateArguments, model: AnyModel, notes: Notes): Promise<Job> {
+/** What data a command works on and by which loss; of a configuration its training or its test data. */
+export async function jobOf(
+  given: EvaluateArguments,
+  model: AnyModel,
+  notes: Notes,
+  part: 'train' | 'test' = 'test',
+): Promise<Job> {
   const sources = [given.csv, given.idx, given.config].filter((one) => one !== undefined)
   if (sources.length !== 1) throw problem('', 'expected exactly one of --csv, --idx and --config')
   const job: Job =
     given.config === undefined
       ? { source: sourceOf(given, model, notes), loss: notes.loss ?? impliedLoss(model), metrics: notes.metrics }
-      : await jobFromConfig(given.config)
+      : await jobFromConfig(given.config, part)
   return {
     ...job,
     ...(given.loss === undefined ? {} : { loss: withKind(given.loss) as LossOption }),
@@ -90,7 +101,7 @@ async function jobOf(given: EvaluateArguments, model: AnyModel, notes: Notes): P
 }
 
 /** A wrong loss or metric is told before any data are read: `evaluate` looks at its options first. */
-async function checkTask(model: AnyModel, given: EvaluateArguments, { loss, metrics }: Job): Promise<void> {
+export async function checkTask(model: AnyModel, given: EvaluateArguments, { loss, metrics }: Job): Promise<void> {
   if (given.loss === undefined && given.metric === undefined) return
   const nothing = { inputs: [], targets: [] }
   try {

@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { isKrylovError } from '../index.js'
 import type { Column } from './config.js'
+import type { DiagnoseArguments } from './diagnose.js'
+import { diagnoseCommand } from './diagnose.js'
 import type { EvaluateArguments } from './evaluate.js'
 import { evaluateCommand } from './evaluate.js'
 import type { InfoArguments } from './info.js'
@@ -95,6 +97,29 @@ function buildProgram(finish: (code: number) => void): Command {
       .option('--json', 'print one JSON object'),
   ).action(async (model: string, options: Omit<EvaluateArguments, 'model'>) => {
     finish(await evaluateCommand({ model, ...withHeader(options) }))
+  })
+
+  addCsvOptions(
+    program
+      .command('diagnose')
+      .description('what stands out in a model: gradients, dead units, hard classes, suspect labels')
+      .argument('<model>', 'path of a model file')
+      .option('--csv <file>', 'samples in a CSV file')
+      .option(
+        '--target <columns>',
+        'target columns by name or index, with commas (default: those of training)',
+        columnList,
+      )
+      .option('--idx <files...>', 'samples in IDX files: images, then labels')
+      .option('--config <file>', 'data.train of a configuration, with its loss')
+      .option('--loss <name>', 'loss to look at (default: the one of training)')
+      .option('--samples <n>', 'rows to look at, drawn by the seed (default: 512)', wholeNumber)
+      .option('--batch-size <n>', 'samples of a training step, to hold against the noise', wholeNumber)
+      .option('--seed <n>', 'seed of the rows (default: 0)', wholeNumber)
+      .option('--report <file>', 'write a page with drawings')
+      .option('--json', 'print one JSON object'),
+  ).action(async (model: string, options: Omit<DiagnoseArguments, 'model'>) => {
+    finish(await diagnoseCommand({ model, ...withHeader(options) }))
   })
 
   type Kinds = { class?: boolean; probability?: boolean; raw?: boolean }

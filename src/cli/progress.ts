@@ -26,6 +26,7 @@ function epochText(record: EpochRecord, epochs: number): string {
     `loss ${number(record.loss)}`,
   ]
   for (const [name, value] of measures(record.validation ?? {})) parts.push(`validation ${name} ${number(value)}`)
+  if (record.privacy !== undefined) parts.push(`epsilon ${number(record.privacy.epsilon)}`)
   parts.push(`${rate(record.samplesPerSecond)} samples/s`, duration(record.seconds))
   return parts.join('  ')
 }

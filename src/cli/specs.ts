@@ -1,11 +1,16 @@
 import type {
+  DifferentialPrivacyOption,
+  GradientOption,
   LayerOption,
   LossOption,
   MetricOption,
   ModelOptions,
   OptimizerOption,
   SampleClippingOption,
+  SampleWeightsOption,
+  SamplingOption,
   StepSizeOption,
+  TaskMethodOption,
 } from '../index.js'
 import { createModel, createTrainer, isKrylovError, meanSquaredError, residual, train } from '../index.js'
 import type { Config } from './config.js'
@@ -23,6 +28,11 @@ type Fields = Record<string, unknown>
 /** A spec given by its name alone stands for the spec with every option at its default. */
 export function withKind(spec: unknown): unknown {
   return typeof spec === 'string' ? { kind: spec } : spec
+}
+
+/** One transformation of the gradient or a list, each perhaps by its name alone. */
+export function gradientOf(gradient: unknown): GradientOption {
+  return (Array.isArray(gradient) ? gradient.map(withKind) : withKind(gradient)) as GradientOption
 }
 
 /** The loss as the library takes it: a spec, or one for each head, each perhaps with a weight. */
@@ -99,7 +109,9 @@ async function modelProblems(config: Config): Promise<Problem[]> {
 
 /** Where the options of `train` stand in a configuration. */
 export function placeOf(path: string): string {
-  return /^(metrics|earlyStopping|clipping|stepSize|record|threads|batchSize|curvatureBatchSize|epochs|l2)\b/.test(path)
+  return /^(metrics|earlyStopping|weights|clipping|privacy|gradient|stepSize|sampling|multitask|record|threads|batchSize|curvatureBatchSize|epochs|l2)\b/.test(
+    path,
+  )
     ? `training.${path}`
     : path
 }
@@ -111,12 +123,18 @@ export function placeOf(path: string): string {
 async function taskProblems(config: Config): Promise<Problem[]> {
   const model = createModel(modelOptions(config, acceptedWidth(config.model.layers)))
   try {
-    const { earlyStopping, clipping, stepSize, record } = config.training
+    const { earlyStopping, weights, clipping, privacy, gradient, stepSize, sampling, multitask, record } =
+      config.training
     const options = {
       loss: lossOf(config),
       ...metricsOf(config),
+      ...(weights === undefined ? {} : { weights: withKind(weights) as SampleWeightsOption }),
       ...(clipping === undefined ? {} : { clipping: withKind(clipping) as SampleClippingOption }),
+      ...(privacy === undefined ? {} : { privacy: withKind(privacy) as DifferentialPrivacyOption }),
+      ...(gradient === undefined ? {} : { gradient: gradientOf(gradient) }),
       ...(stepSize === undefined ? {} : { stepSize: withKind(stepSize) as StepSizeOption }),
+      ...(sampling === undefined ? {} : { sampling: withKind(sampling) as SamplingOption }),
+      ...(multitask === undefined ? {} : { multitask: withKind(multitask) as TaskMethodOption }),
       ...(earlyStopping === undefined ? {} : { earlyStopping, validation: { fraction: 0.5 } }),
       ...(record === undefined ? {} : { record }),
     }

@@ -2,10 +2,15 @@ import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type {
   AnyModel,
+  DifferentialPrivacyOption,
   History,
+  ImagesOptions,
   Model,
   SampleClippingOption,
+  SampleWeightsOption,
+  SamplingOption,
   StepSizeOption,
+  TaskMethodOption,
   TrainingState,
   TrainOptions,
   TrainRun,
@@ -30,8 +35,10 @@ import { saveWithNotes } from './model-file.js'
 import { ConfigError, problemOf, RunError } from './problems.js'
 import type { Progress } from './progress.js'
 import { showProgress } from './progress.js'
+import { checkSaliency, saliencyDrawings } from './saliency.js'
 import {
   acceptedWidth,
+  gradientOf,
   lossOf,
   metricsOf,
   modelOptions,
@@ -104,8 +111,22 @@ function describeData({ inputs, classes }: Samples): string {
 
 /** Everything of `train`'s options that the configuration decides. */
 function trainOptions(config: Config, validation: Samples | undefined): TrainOptions {
-  const { batchSize, curvatureBatchSize, epochs, earlyStopping, clipping, stepSize, record, threads, l2 } =
-    config.training
+  const {
+    batchSize,
+    curvatureBatchSize,
+    epochs,
+    earlyStopping,
+    weights,
+    clipping,
+    privacy,
+    gradient,
+    stepSize,
+    sampling,
+    multitask,
+    record,
+    threads,
+    l2,
+  } = config.training
   const held = config.data.validation
   return {
     loss: lossOf(config),
@@ -118,8 +139,13 @@ function trainOptions(config: Config, validation: Samples | undefined): TrainOpt
     ...(held !== undefined && 'fraction' in held ? { validation: held } : {}),
     ...(earlyStopping === undefined ? {} : { earlyStopping }),
     ...(record === undefined ? {} : { record }),
+    ...(weights === undefined ? {} : { weights: withKind(weights) as SampleWeightsOption }),
     ...(clipping === undefined ? {} : { clipping: withKind(clipping) as SampleClippingOption }),
+    ...(privacy === undefined ? {} : { privacy: withKind(privacy) as DifferentialPrivacyOption }),
+    ...(gradient === undefined ? {} : { gradient: gradientOf(gradient) }),
     ...(stepSize === undefined ? {} : { stepSize: withKind(stepSize) as StepSizeOption }),
+    ...(sampling === undefined ? {} : { sampling: withKind(sampling) as SamplingOption }),
+    ...(multitask === undefined ? {} : { multitask: withKind(multitask) as TaskMethodOption }),
     ...(threads === undefined ? {} : { threads }),
     ...(l2 === undefined ? {} : { l2 }),
     ...(config.seed === undefined ? {} : { seed: config.seed }),
@@ -255,6 +281,17 @@ async function testEvaluation(model: Model, config: Config, known: Known): Promi
   })
 }
 
+/** Images of the report: of the test data where there are some, else of the training data. */
+async function imagesOf(model: Model, config: Config, known: Known): Promise<{ images?: readonly ImagesOptions[] }> {
+  const { saliency } = config.output
+  if (saliency === undefined) return {}
+  const { test, train } = config.data
+  const wants = wantsOf(model.outputs, lossOf(config))
+  const place = test === undefined ? 'data.train' : 'data.test'
+  const samples = await loadAt(place, test ?? train, wants, model.dtype, known)
+  return { images: saliencyDrawings(model as AnyModel, samples, saliency) }
+}
+
 /** Makes the folders of the outputs before any work is done, so that a long run does not end with nowhere to go. */
 async function makeFolders({ output }: Config): Promise<void> {
   for (const path of [output.model, output.report, output.checkpoint]) {
@@ -270,6 +307,7 @@ export async function trainCommand({ config: path, quiet, resume }: TrainArgumen
   }
   await makeFolders(config)
   const loaded = await loadData(config)
+  checkSaliency(config.output.saliency, loaded.train.inputs.shape[1])
   note(describeData(loaded.train))
   const { model, state } = await modelFor(config, loaded.train.inputs.shape[1], resume)
   note(`${count(model.parameterCount, 'parameter')}, ${model.dtype}`)
@@ -282,6 +320,10 @@ export async function trainCommand({ config: path, quiet, resume }: TrainArgumen
   process.stdout.write(
     `${paint(process.stdout, failed ? 'yellow' : 'green', outcomeLine(history, config.training.epochs))}\n`,
   )
+  if (history.privacy !== undefined) {
+    const { epsilon, delta } = history.privacy
+    process.stdout.write(`${columns([['epsilon', `${number(epsilon)} at delta ${delta}`]])}\n`)
+  }
   const evaluation = history.reason === 'aborted' ? undefined : await testEvaluation(model, config, loaded.train)
   if (evaluation !== undefined) {
     const rows = measures(evaluation).map(([name, value]) => [`test ${name}`, number(value)])
@@ -293,6 +335,7 @@ export async function trainCommand({ config: path, quiet, resume }: TrainArgumen
       model,
       history,
       ...(evaluation === undefined ? {} : { evaluation }),
+      ...(await imagesOf(model, config, loaded.train)),
       settings: settingsOf(config, path),
       environment: systemInfo(),
     })

@@ -63,7 +63,9 @@ export type ByHead<H extends string, T> = [H] extends [never] ? T : { readonly [
  * A network at one batch and one parameter vector: one forward and one backward pass, cached. It keeps its own copy of
  * the parameters; training the model afterwards does not change it. Made by `linearize`.
  *
- * N samples, P parameters, K outputs of a head. Everything is synchronous.
+ * N samples, P parameters, K outputs of a head. Everything is synchronous. With `sign` or `step` units gradients, Jacobians
+ * and tangent kernels are those of the surrogates; `jvp`, `jacobian` and curvature other than the empirical Fisher matrix
+ * throw ERR_OPTION.
  */
 export class LinearizedPoint<D extends DType = DType, H extends string = never> {
   readonly dtype: D

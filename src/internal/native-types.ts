@@ -1,17 +1,23 @@
+import type { NativeDiagnosis } from './native-diagnosis-types.js'
 import type { NativeEstimates } from './native-estimates-types.js'
 import type { NativePerSample } from './native-per-sample-types.js'
 import type { NativePoint } from './native-point-types.js'
 import type { NativeSaliency } from './native-saliency-types.js'
 import type { NativeSpectra } from './native-spectra-types.js'
-import type { NativeTangentKernels } from './native-tangent-kernel-types.js'
+import type { NativeSurrogate, NativeTangentKernels } from './native-tangent-kernel-types.js'
 import type { NativeTaskGradients } from './native-task-types.js'
 import type {
   NativeEvaluation,
   NativeEvent,
+  NativeGradientChain,
+  NativeGradientTransform,
+  NativeLabelFigures,
   NativeStepNumbers,
   NativeStepResult,
   NativeTrainingState,
   NativeTrainOptions,
+  NativeWeightFigures,
+  NativeWeightRequest,
 } from './native-training-types.js'
 
 /**
@@ -23,7 +29,7 @@ export type DType = 'float32' | 'float64'
 export type FloatArray = Float32Array | Float64Array
 export type InputArray = FloatArray | Uint8Array
 
-export type NativeActivation = { kind: string; parameter: number }
+export type NativeActivation = { kind: string; parameter: number; surrogate?: NativeSurrogate }
 export type NativeInitialiser = { kind: string; [option: string]: string | number }
 export type NativeLayer =
   | {
@@ -163,12 +169,18 @@ export interface NativeModel {
 export type NativeTask<R> = { promise: Promise<R | null>; abort(): void }
 export interface NativeRun {
   abort(): void
+  /** during a weights event only */
+  answerWeights(weights: Float64Array): void
   /** after the end event only */
   state(): NativeTrainingState
 }
 export interface NativeTrainer {
-  /** curvature: rows of its own for a minimizer, or null */
-  step(batch: NativeDataset, curvature: NativeDataset | null): NativeStepResult
+  /** curvature: rows of its own for a minimizer, or null; weights: called where they are asked for */
+  step(
+    batch: NativeDataset,
+    curvature: NativeDataset | null,
+    weights: ((request: NativeWeightRequest) => Float64Array) | null,
+  ): NativeStepResult
   state(): NativeTrainingState
   setState(state: NativeTrainingState): void
   dispose(): void
@@ -305,6 +317,7 @@ export type NativeSystemInfo = {
 }
 export interface NativeAddon
   extends NativeSpectra,
+    NativeDiagnosis,
     NativeEstimates,
     NativeSaliency,
     NativePerSample,
@@ -315,11 +328,33 @@ export interface NativeAddon
   setErrorClass(errorClass: new (code: string, message: string, details: Record<string, unknown>) => Error): void
   Model: new (spec: NativeNetworkSpec, dtype: DType, seed: number) => NativeModel
   Dataset: new (spec: NativeDatasetSpec) => NativeDataset
+  /** shapes: the sides of every tensor */
+  GradientChain: new (
+    specs: NativeGradientTransform[],
+    shapes: Uint32Array[],
+    dtype: DType,
+  ) => NativeGradientChain
   Optimizer: new (spec: NativeOptimizer, size: number, dtype: DType) => NativeOptimizerObject
   Minimization: new (optimizer: NativeOptimizer, x0: FloatArray, sources: NativeFunctionSources) => NativeMinimization
   scheduleValue(schedule: NativeSchedule, t: number): number
+  /** logits [rows, width], labels [rows] */
+  labelFigures(logits: Float64Array, width: number, labels: Int32Array): NativeLabelFigures
+  /** null: all are 0 and were to be divided by their mean */
+  sampleWeights(rule: NativeOptimizer, t: number, figures: NativeWeightFigures): Float64Array | null
   /** shuffled 0..count-1 of the split stream */
   permutation(seed: number, epoch: number, count: number): Uint32Array
+  /** mix (s + smoothing) / sum + (1 - mix) / B */
+  samplingProbabilities(scores: Float64Array, mix: number, smoothing: number): Float64Array<ArrayBuffer>
+  /** scores: null where power is 1 */
+  importanceWeights(
+    probabilities: Float64Array,
+    picked: Uint32Array,
+    scores: Float64Array | null,
+    power: number,
+  ): Float64Array<ArrayBuffer>
+  varianceReduction(probabilities: Float64Array): number
+  /** figures of an epoch, -1 for unseen; changed and returned */
+  recordHistory<F extends Float64Array>(figures: F, index: Uint32Array, records: Float64Array): F
   /** [rows, columns], row-major */
   denseOperator(matrix: FloatArray, rows: number, columns: number): NativeOperator
   diagonalOperator(diagonal: FloatArray): NativeOperator

@@ -9,6 +9,7 @@ import type { NativeAddon } from './native-types.js'
  * The one file that loads the addon. The rest of the package calls `addon()`.
  */
 
+export type * from './native-diagnosis-types.js'
 export type * from './native-estimates-types.js'
 export type * from './native-per-sample-types.js'
 export type * from './native-point-types.js'

@@ -1,6 +1,8 @@
 import { optionError } from '../internal/errors.js'
 import type { NativeActivation } from '../internal/native.js'
 import { checkKnownKeys, isRecord, joinPath, numberInRange, oneOf } from '../internal/validate.js'
+import type { Surrogate, SurrogateOptions } from './surrogates.js'
+import { resolveSurrogate, surrogates } from './surrogates.js'
 
 /** Activations without options. */
 export type PlainActivationName =
@@ -13,7 +15,7 @@ export type PlainActivationName =
   | 'tanh'
   | 'sigmoid'
   | 'softsign'
-export type ActivationName = PlainActivationName | 'leakyRelu' | 'elu' | 'softplus'
+export type ActivationName = PlainActivationName | 'leakyRelu' | 'elu' | 'softplus' | 'sign' | 'step'
 
 /** A resolved activation: every option filled in. */
 export type Activation =
@@ -21,6 +23,7 @@ export type Activation =
   | { readonly kind: 'leakyRelu'; readonly slope: number }
   | { readonly kind: 'elu'; readonly alpha: number }
   | { readonly kind: 'softplus'; readonly beta: number }
+  | { readonly kind: 'sign' | 'step'; readonly surrogate: Surrogate; readonly beta?: number }
 
 /** What a layer takes: a name (options at their defaults) or an object with options. */
 export type ActivationOption =
@@ -29,6 +32,7 @@ export type ActivationOption =
   | ({ readonly kind: 'leakyRelu' } & LeakyReluOptions)
   | ({ readonly kind: 'elu' } & EluOptions)
   | ({ readonly kind: 'softplus' } & SoftplusOptions)
+  | ({ readonly kind: 'sign' | 'step' } & SurrogateOptions)
 
 export type LeakyReluOptions = {
   /** Factor on negative values; default 0.01. */
@@ -57,6 +61,8 @@ export const activationNames: readonly ActivationName[] = Object.freeze([
   'sigmoid',
   'softplus',
   'softsign',
+  'sign',
+  'step',
 ])
 
 /** x for x >= 0, slope·x below. */
@@ -80,6 +86,30 @@ export function softplus(options: SoftplusOptions = {}): Activation {
   return Object.freeze({ kind: 'softplus', beta })
 }
 
+/**
+ * -1, 0 or 1: the sign of x. Its derivative is 0 almost everywhere; the backward pass has σ'(x) in its place, the
+ * derivative of a function of like shape (`surrogates`), so that gradients are those of surrogate-gradient learning.
+ * Such a network has no tangents and no second derivatives: `jvp` and curvature throw.
+ *
+ * @throws KrylovError ERR_OPTION for an unknown surrogate or a beta that is not above 0
+ * @example dense(100, sign({ surrogate: 'superSpike', beta: 2 }))
+ *
+ * Neftci, Mostafa & Zenke 2019 (arXiv 1901.09948); Eilers, Memmesheimer & Goedeke 2024 (arXiv 2405.15539).
+ */
+export function sign(options: SurrogateOptions = {}): Activation {
+  return threshold('sign', options)
+}
+
+/** 1 for x > 0, else 0; as `sign`, with half of its surrogate's derivative, since the step is half as high. */
+export function step(options: SurrogateOptions = {}): Activation {
+  return threshold('step', options)
+}
+
+function threshold(kind: 'sign' | 'step', options: SurrogateOptions): Activation {
+  checkKnownKeys(options, ['surrogate', 'beta'], `${kind} options`)
+  return Object.freeze({ kind, ...resolveSurrogate(options, surrogates, kind) })
+}
+
 /** Fills in an activation's options. */
 export function resolveActivation(value: unknown, path: string): Activation {
   if (typeof value === 'string') return fromKind(oneOf(value, path, activationNames), {})
@@ -96,6 +126,10 @@ function fromKind(kind: ActivationName, options: Record<string, unknown>): Activ
       return elu(options)
     case 'softplus':
       return softplus(options)
+    case 'sign':
+      return sign(options)
+    case 'step':
+      return step(options)
     default:
       checkKnownKeys(options, [], `${kind} options`)
       return Object.freeze({ kind })
@@ -104,7 +138,7 @@ function fromKind(kind: ActivationName, options: Record<string, unknown>): Activ
 
 /** True where outputs are confined to an interval, so that a loss on logits makes no sense on them. */
 export function isSquashing(activation: Activation): boolean {
-  return activation.kind === 'sigmoid' || activation.kind === 'tanh' || activation.kind === 'softsign'
+  return ['sigmoid', 'tanh', 'softsign', 'sign', 'step'].includes(activation.kind)
 }
 
 export function toNativeActivation(activation: Activation): NativeActivation {
@@ -115,6 +149,9 @@ export function toNativeActivation(activation: Activation): NativeActivation {
       return { kind: activation.kind, parameter: activation.alpha }
     case 'softplus':
       return { kind: activation.kind, parameter: activation.beta }
+    case 'sign':
+    case 'step':
+      return { kind: activation.kind, parameter: activation.beta ?? 1, surrogate: activation.surrogate }
     default:
       return { kind: activation.kind, parameter: 0 }
   }

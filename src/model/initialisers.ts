@@ -192,7 +192,8 @@ export function resolveInitialiser(value: unknown, path: string): Initialiser {
 /**
  * The weights' initialiser where none is named: He's for the rectifier family (gain √2; √(2/(1 + slope²)) for
  * leakyRelu), LeCun's for selu (Klambauer et al. 2017), Glorot's uniform one with gain 1 for tanh, sigmoid, softsign
- * and identity.
+ * and identity. LeCun's for sign and He's for step too, by which sums over units of this kind have variance 1: the scale
+ * on which a surrogate of beta 1 is made.
  */
 export function defaultInitialiser(activation: Activation): Initialiser {
   switch (activation.kind) {
@@ -202,10 +203,12 @@ export function defaultInitialiser(activation: Activation): Initialiser {
     case 'geluTanh':
     case 'silu':
     case 'softplus':
+    case 'step':
       return heNormal()
     case 'leakyRelu':
       return heNormal({ gain: Math.sqrt(2 / (1 + activation.slope ** 2)) })
     case 'selu':
+    case 'sign':
       return lecunNormal()
     case 'identity':
     case 'tanh':

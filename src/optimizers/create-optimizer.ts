@@ -109,16 +109,20 @@ export class Optimizer<D extends DType = DType> {
   }
 }
 
-function sizeOf(shapes: unknown): number {
+/** The sides of every tensor, checked. */
+export function sidesOf(shapes: unknown): number[][] {
   if (!Array.isArray(shapes)) throw optionError('shapes', 'an array of shapes, such as [[10, 4], [10]]', shapes)
-  let size = 0
-  shapes.forEach((entry: unknown, index) => {
+  const sides = shapes.map((entry: unknown, index) => {
     const shape = isRecord(entry) ? entry.shape : typeof entry === 'number' ? [entry] : entry
-    const sides = arrayOf(shape, `shapes[${index}]`, (side, name) => integerInRange(side, name, { min: 0 }))
-    size += sides.reduce((product, side) => product * side, 1)
+    return arrayOf(shape, `shapes[${index}]`, (side, name) => integerInRange(side, name, { min: 0 }))
   })
+  const size = totalSize(sides)
   if (!Number.isSafeInteger(size) || size === 0) throw shapeError('shapes', 'at least one number in all', shapes)
-  return size
+  return sides
+}
+
+function totalSize(sides: readonly (readonly number[])[]): number {
+  return sides.reduce((sum, shape) => sum + shape.reduce((product, side) => product * side, 1), 0)
 }
 
 /**
@@ -142,5 +146,5 @@ export function createOptimizer<D extends DType = 'float32'>(
   if (totalSteps !== undefined) integerInRange(totalSteps, 'createOptimizer totalSteps', { min: 1 })
   const resolved = resolveUpdateRule(spec, 'optimizer')
   const type = dtype === undefined ? 'float32' : dtypeOption(dtype, 'createOptimizer dtype')
-  return new Optimizer(resolved, type as D, sizeOf(shapes), totalSteps)
+  return new Optimizer(resolved, type as D, totalSize(sidesOf(shapes)), totalSteps)
 }

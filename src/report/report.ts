@@ -1,12 +1,11 @@
 import { writeFileAtomically } from '../formats/atomic-file.js'
 import { arrayOf, atPath, checkKnownKeys, optional, record, string } from '../internal/validate.js'
-import { chartStyle } from './chart.js'
 import type { ImagesOptions } from './images.js'
 import { renderImages } from './images.js'
 import type { DescribedModel } from './layers.js'
+import { htmlPage } from './page.js'
 import type { ReportEpoch, ReportHistory } from './sections.js'
 import { charts, epochTable, figures, layerTable, outcome, valueTable } from './sections.js'
-import { pageStyle } from './style.js'
 import { escapeText } from './text.js'
 
 export type { DescribedModel, ReportEpoch, ReportHistory }
@@ -37,11 +36,6 @@ function nodeEnvironment(): Record<string, unknown> {
   return { node: process.version, platform: process.platform, architecture: process.arch }
 }
 
-/** `2026-05-04 13:37 UTC` */
-function timestamp(date: Date): string {
-  return `${date.toISOString().slice(0, 16).replace('T', ' ')} UTC`
-}
-
 /**
  * Makes the HTML of a report; `writeReport` writes it to a file.
  *
@@ -60,8 +54,7 @@ export function renderReport(options: ReportOptions, date = new Date()): string 
   const environment = { ...nodeEnvironment(), ...options.environment }
   const outcomes = valueTable('Evaluation', options.evaluation ?? {}) + valueTable('Environment', environment)
   const tables = [outcomes, valueTable('Settings', options.settings ?? {})]
-  const body = [
-    `<header><h1>${escapeText(title)}</h1><p class="soft">${timestamp(date)}</p></header>`,
+  const parts = [
     outcome(history),
     figures(model, history),
     charts(history),
@@ -70,18 +63,8 @@ export function renderReport(options: ReportOptions, date = new Date()): string 
     epochTable(history),
     layerTable(model),
     `<div class="two">${tables.map((table) => `<div>${table}</div>`).join('')}</div>`,
-    '<footer>Written by Krylov. This file is complete in itself: it loads nothing and runs no script.</footer>',
   ]
-  return [
-    '<!doctype html>',
-    '<html lang="en"><head><meta charset="utf-8">',
-    '<meta name="viewport" content="width=device-width,initial-scale=1">',
-    // Whatever a title or note may hold, the page can neither load nor run anything; images are part of it.
-    `<meta http-equiv="Content-Security-Policy" content="default-src 'none'; ${images.length === 0 ? '' : 'img-src data:; '}style-src 'unsafe-inline'">`,
-    `<title>${escapeText(title)}</title>`,
-    `<style>${pageStyle}\n${chartStyle}</style></head>`,
-    `<body><main>${body.join('\n')}</main></body></html>\n`,
-  ].join('\n')
+  return htmlPage(title, date, parts, images.length > 0)
 }
 
 /**

@@ -17,6 +17,8 @@ export type ReportEpoch = {
   readonly best: boolean
   /** Curvature against the learning rate, where the run recorded it. */
   readonly stability?: { readonly largestEigenvalue: number; readonly trace: number; readonly threshold?: number }
+  /** Gradients, where the run recorded them. */
+  readonly gradients?: { readonly norm: number; readonly meanSampleNorm: number; readonly averagedNoiseScale: number }
 }
 
 /** What a report needs of a run; train's History is one. */
@@ -126,6 +128,23 @@ function stabilityChart(epochs: readonly ReportEpoch[]): string[] {
   return series.length === 0 ? [] : [lineChart({ title: 'Curvature', xLabel: 'epoch', series })]
 }
 
+/** Norms of gradients and their noise scale, at the epochs that have them. */
+function gradientCharts(epochs: readonly ReportEpoch[]): string[] {
+  const line = (name: string, value: (gradients: NonNullable<ReportEpoch['gradients']>) => number): Series => ({
+    name,
+    points: epochs.flatMap(({ epoch, gradients }) =>
+      gradients === undefined ? [] : [[epoch, value(gradients)] as const],
+    ),
+  })
+  const norms = [line('batch', ({ norm }) => norm), line('mean of samples', ({ meanSampleNorm }) => meanSampleNorm)]
+  if (norms[0]?.points.length === 0) return []
+  const noise = line('averaged noise scale', ({ averagedNoiseScale }) => averagedNoiseScale)
+  return [
+    lineChart({ title: 'Gradient norms', xLabel: 'epoch', series: norms }),
+    lineChart({ title: 'Gradient noise scale', xLabel: 'epoch', series: [noise], legend: 'lastValues' }),
+  ]
+}
+
 /** Curves: the loss, one chart a metric, the learning rate where it moved, and the curvature where it was recorded. */
 export function charts(history: ReportHistory): string {
   const { epochs } = history
@@ -149,7 +168,7 @@ export function charts(history: ReportHistory): string {
     const series = [line('learning rate', (epoch) => epoch.learningRate)]
     drawings.push(lineChart({ title: 'Learning rate', xLabel: 'epoch', series, legend }))
   }
-  drawings.push(...stabilityChart(epochs))
+  drawings.push(...stabilityChart(epochs), ...gradientCharts(epochs))
   const panels = drawings.map((drawing) => `<div class="panel">${drawing}</div>`).join('')
   return `${heading('Curves')}<div class="charts">${panels}</div>`
 }

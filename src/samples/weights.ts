@@ -1,5 +1,6 @@
+import type { NativeOptimizer } from '../internal/native.js'
 import type { Filled } from '../optimizers/rule.js'
-import { numeric, resolveByTable, word } from '../optimizers/rule.js'
+import { numeric, resolveByTable, ruleToNative, word } from '../optimizers/rule.js'
 import type { ScheduleOption } from '../optimizers/schedule.js'
 
 /*
@@ -30,6 +31,14 @@ export type HuberizedCrossEntropyWeightsOptions = NormalizeOption & {
   /** The slope that −1/p is bounded to, at least 1; default 10. */
   readonly tau?: number | ScheduleOption
 }
+export type InverseLossWeightsOptions = NormalizeOption & {
+  /** c, the loss whose weight is a half, above 0; default 1. */
+  readonly offset?: number | ScheduleOption
+}
+export type ConfidenceWeightsOptions = NormalizeOption & {
+  /** Default 1. */
+  readonly power?: number | ScheduleOption
+}
 export type TiltedWeightsOptions = {
   /** T; default 1. */
   readonly temperature?: number | ScheduleOption
@@ -58,6 +67,8 @@ export type TruncatedCrossEntropyWeights = Filled<TruncatedCrossEntropyWeightsOp
 export type HuberizedCrossEntropyWeights = Filled<HuberizedCrossEntropyWeightsOptions> & {
   readonly kind: 'huberizedCrossEntropyWeights'
 }
+export type InverseLossWeights = Filled<InverseLossWeightsOptions> & { readonly kind: 'inverseLossWeights' }
+export type ConfidenceWeights = Filled<ConfidenceWeightsOptions> & { readonly kind: 'confidenceWeights' }
 export type TiltedWeights = Filled<TiltedWeightsOptions> & { readonly kind: 'tiltedWeights' }
 export type LossThresholdWeights = Filled<LossThresholdWeightsOptions> & { readonly kind: 'lossThresholdWeights' }
 export type HardExampleWeights = Filled<HardExampleWeightsOptions> & { readonly kind: 'hardExampleWeights' }
@@ -71,6 +82,8 @@ export type SampleWeights =
   | GeneralizedCrossEntropyWeights
   | TruncatedCrossEntropyWeights
   | HuberizedCrossEntropyWeights
+  | InverseLossWeights
+  | ConfidenceWeights
   | TiltedWeights
   | LossThresholdWeights
   | HardExampleWeights
@@ -85,10 +98,13 @@ export type SampleWeightsOption =
   | ({ readonly kind: 'generalizedCrossEntropyWeights' } & GeneralizedCrossEntropyWeightsOptions)
   | ({ readonly kind: 'truncatedCrossEntropyWeights' } & TruncatedCrossEntropyWeightsOptions)
   | ({ readonly kind: 'huberizedCrossEntropyWeights' } & HuberizedCrossEntropyWeightsOptions)
+  | ({ readonly kind: 'inverseLossWeights' } & InverseLossWeightsOptions)
+  | ({ readonly kind: 'confidenceWeights' } & ConfidenceWeightsOptions)
   | ({ readonly kind: 'tiltedWeights' } & TiltedWeightsOptions)
   | ({ readonly kind: 'lossThresholdWeights' } & LossThresholdWeightsOptions)
   | ({ readonly kind: 'hardExampleWeights' } & HardExampleWeightsOptions)
   | ({ readonly kind: 'smallLossWeights' } & SmallLossWeightsOptions)
+  | { readonly kind: 'alignmentWeights' }
 
 const normalize = word('none', ['none', 'mean'])
 const focal = { gamma: numeric(2, { min: 0 }), normalize }
@@ -100,6 +116,8 @@ const tables = {
   generalizedCrossEntropyWeights: { q, normalize },
   truncatedCrossEntropyWeights: { q, k: numeric(0.5, { min: 0, max: 1 }), normalize },
   huberizedCrossEntropyWeights: { tau: numeric(10, { min: 1 }), normalize },
+  inverseLossWeights: { offset: numeric(1, { above: 0 }), normalize },
+  confidenceWeights: { power: numeric(1, { min: 0 }), normalize },
   tiltedWeights: { temperature: numeric(1, { above: 0 }) },
   lossThresholdWeights: { threshold: numeric(1, { above: 0 }), normalize },
   hardExampleWeights: { share: numeric(0.25, { above: 0, max: 1 }), normalize },
@@ -168,6 +186,25 @@ export function huberizedCrossEntropyWeights(
 }
 
 /**
+ * Inverse loss: w = c / (c + ℓ), 1 for a loss of 0 and a half for ℓ = c. With them a loss trains as c log(1 + ℓ/c), which
+ * grows more and more slowly.
+ */
+export function inverseLossWeights(options: InverseLossWeightsOptions = {}): InverseLossWeights {
+  return make('inverseLossWeights', options)
+}
+
+/**
+ * Confidence: w = q^power with q the largest probability that the model gives to any class, whatever the label: less for
+ * samples that it cannot tell apart yet. The soft form of a threshold on q, as self-training has it. A label that the
+ * model firmly contradicts keeps its weight; for wrong labels look at p (`generalizedCrossEntropyWeights`).
+ *
+ * @see after Sohn et al. 2020 (arXiv 2001.07685), where q ≥ 0.95 decides
+ */
+export function confidenceWeights(options: ConfidenceWeightsOptions = {}): ConfidenceWeights {
+  return make('confidenceWeights', options)
+}
+
+/**
  * Exponential tilting, towards the samples of large loss: w = N e^{ℓ/T} / Σ e^{ℓ/T}, the gradient of T log mean e^{ℓ/T}.
  */
 export function tiltedWeights(options: TiltedWeightsOptions = {}): TiltedWeights {
@@ -209,6 +246,13 @@ export function alignmentWeights(): AlignmentWeights {
 export const sampleWeightsKinds: readonly SampleWeightsKind[] = Object.freeze(
   Object.keys(tables) as SampleWeightsKind[],
 )
+
+/** The rule as the core takes it. */
+export function weightsToNative(spec: SampleWeights, totalSteps: number | undefined): NativeOptimizer {
+  const { kind } = spec
+  const resolve = (options: Record<string, unknown>): SampleWeights => resolveWeights(kind, options)
+  return ruleToNative({ kind, options: tables[kind], resolve }, spec, totalSteps)
+}
 
 /** Fills in a rule of a known kind. */
 export function resolveWeights(kind: SampleWeightsKind, options: object): SampleWeights {

@@ -3,12 +3,11 @@ import type { MatrixLike } from '../data/matrix.js'
 import { toMatrix } from '../data/matrix.js'
 import { convertedFloats } from '../internal/arrays.js'
 import { optionError } from '../internal/errors.js'
-import type { NativeSurrogate, NativeSurrogateNetwork } from '../internal/native.js'
+import type { NativeSurrogateNetwork } from '../internal/native.js'
 import { addon } from '../internal/native.js'
 import { arrayOf, checkKnownKeys, integerInRange, numberInRange, oneOf } from '../internal/validate.js'
-
-/** What takes the place of the activation's derivative in the backward pass. */
-export type Surrogate = NativeSurrogate
+import type { Surrogate } from '../model/surrogates.js'
+import { resolveSurrogate, surrogates } from '../model/surrogates.js'
 
 /** `'sign'` (0 at 0), or erf(sharpness · z). */
 export type SurrogateActivation = 'sign' | { readonly kind: 'erf'; readonly sharpness: number }
@@ -60,18 +59,6 @@ export type FiniteSurrogateKernel = {
   readonly outputs: Float64Array<ArrayBuffer>
 }
 
-/** Every surrogate, in the order of the documentation. */
-export const surrogates: readonly Surrogate[] = Object.freeze([
-  'erf',
-  'straightThrough',
-  'clippedStraightThrough',
-  'tanh',
-  'sigmoid',
-  'superSpike',
-  'arctan',
-  'triangle',
-])
-
 const networkKeys = ['activation', 'surrogate', 'beta', 'weightStd', 'biasStd', 'left', 'right']
 const mostLayers = 1024
 
@@ -89,17 +76,14 @@ function networkInput(
     oneOf(activation.kind, `${where} activation.kind`, ['erf'])
     sharpness = numberInRange(activation.sharpness, `${where} activation.sharpness`, { above: 0 })
   }
-  const surrogate = oneOf(options.surrogate ?? 'erf', `${where} surrogate`, known)
-  if (surrogate === 'straightThrough' && options.beta !== undefined) {
-    throw optionError(`${where} beta`, "none for 'straightThrough'", options.beta)
-  }
+  const { surrogate, beta = 1 } = resolveSurrogate(options, known, where)
   return {
     weightStd:
       options.weightStd === undefined ? 1 : numberInRange(options.weightStd, `${where} weightStd`, { above: 0 }),
     biasStd: options.biasStd === undefined ? 0 : numberInRange(options.biasStd, `${where} biasStd`, { min: 0 }),
     sharpness,
     surrogate,
-    beta: options.beta === undefined ? 1 : numberInRange(options.beta, `${where} beta`, { above: 0 }),
+    beta,
   }
 }
 

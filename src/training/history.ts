@@ -1,8 +1,9 @@
 import type { NativeEndEvent, NativeEpochEvent, NativeStepEvent, NativeStepNumbers } from '../internal/native.js'
 import type { OptimizerSpec } from '../optimizers/registry.js'
 import { isMinimizer } from '../optimizers/registry.js'
-import type { StabilityRecord } from './record.js'
-import { toStabilityRecord } from './record.js'
+import type { PrivacyRecord } from './privacy.js'
+import type { GradientRecord, StabilityRecord } from './record.js'
+import { toGradientRecord, toStabilityRecord } from './record.js'
 import type { Evaluation, HeadTask } from './tasks.js'
 import { toEvaluation } from './tasks.js'
 
@@ -36,8 +37,12 @@ export type EpochRecord = {
   /** Of the epoch's last update, where the optimizer or a stage tells more than a rate. */
   readonly numbers?: StepNumbers
   readonly words?: StepWords
+  /** Of the newest update that `record.gradients` measured. */
+  readonly gradients?: GradientRecord
   /** Curvature against the learning rate, in the epochs that `record.stability` asks for. */
   readonly stability?: StabilityRecord
+  /** What has been spent by the end of the epoch, of a run with `privacy`. */
+  readonly privacy?: PrivacyRecord
 }
 
 /** What is known during an epoch, told after every n-th update. */
@@ -54,6 +59,8 @@ export type StepRecord = {
   readonly seconds: number
   readonly numbers?: StepNumbers
   readonly words?: StepWords
+  /** Of the newest update that `record.gradients` measured. */
+  readonly gradients?: GradientRecord
 }
 
 export type TrainReason = 'completed' | 'earlyStopped' | 'aborted' | 'notFinite'
@@ -71,11 +78,20 @@ export type History = {
   readonly notFinite?: { readonly step: number; readonly where: string }
   /** Why the optimizer was done before the epochs were, such as `gradientTolerance`; the reason then is `completed`. */
   readonly converged?: string
+  /** What all updates have spent, of a run with `privacy`. */
+  readonly privacy?: PrivacyRecord
 }
 
-/** Numbers and words, where there are any. */
-export function toStepNumbers(step: NativeStepNumbers | null): { numbers?: StepNumbers; words?: StepWords } {
-  return step === null ? {} : { numbers: step.numbers, words: step.words }
+/** Numbers and words, where there are any, and the gradients that were measured. */
+export function toStepNumbers(step: NativeStepNumbers | null): {
+  numbers?: StepNumbers
+  words?: StepWords
+  gradients?: GradientRecord
+} {
+  if (step === null) return {}
+  const { numbers, words, gradients } = step
+  const told = Object.keys(numbers).length > 0 || Object.keys(words).length > 0
+  return { ...(told ? { numbers, words } : {}), ...toGradientRecord(gradients) }
 }
 
 export function toEpochRecord(

@@ -1,3 +1,5 @@
+import type { GradientOption } from '../gradient/registry.js'
+import { resolveGradient } from '../gradient/registry.js'
 import { KrylovError, optionError } from '../internal/errors.js'
 import type { DType, NativeTrainingState, NativeTrainOptions } from '../internal/native.js'
 import { signalOption, threadsOption } from '../internal/task.js'
@@ -13,13 +15,21 @@ import {
   string,
 } from '../internal/validate.js'
 import type { AnyModel } from '../model/model.js'
+import type { TaskMethodOption } from '../multitask/methods.js'
+import { resolveMultitask } from '../multitask/training.js'
 import { adam } from '../optimizers/adam.js'
 import type { OptimizerOption, OptimizerSpec } from '../optimizers/registry.js'
 import { isMinimizer, resolveOptimizer } from '../optimizers/registry.js'
 import type { SampleClippingOption } from '../samples/clipping.js'
 import { resolveClipping } from '../samples/clipping.js'
+import type { Weighting, WeightsOption } from '../samples/weighting.js'
+import { resolveWeighting } from '../samples/weighting.js'
+import type { Sampling, SamplingOption } from '../sampling/sampling.js'
+import { resolveSampling } from '../sampling/sampling.js'
 import type { EpochRecord, StepRecord } from './history.js'
 import { isMaximized } from './metrics.js'
+import type { DifferentialPrivacy, DifferentialPrivacyOption } from './privacy.js'
+import { resolvePrivacy } from './privacy.js'
 import type { NativeRecord, RecordOptions } from './record.js'
 import { resolveRecord } from './record.js'
 import type { TrainingState } from './state.js'
@@ -50,10 +60,25 @@ export type StepOptions<H extends string = never> = {
   readonly lossWeights?: { readonly [K in H]?: number }
   /** Default `adam()`. */
   readonly optimizer?: OptimizerOption
+  /**
+   * How much each sample of a step counts by how well the model does on it: a rule such as `focalWeights()`, or a function
+   * of the step's losses. g = (1/N) Σ wᵢ gᵢ, nothing is differentiated through the weights; default all 1.
+   */
+  readonly weights?: WeightsOption
   /** What becomes of every sample's own gradient, such as `sampleClipping()`; default nothing. */
   readonly clipping?: SampleClippingOption
+  /**
+   * What becomes of the batch's gradient before the optimizer sees it, such as `clipByGlobalNorm()`; a list is a chain in
+   * its order. Default nothing.
+   */
+  readonly gradient?: GradientOption
   /** What becomes of the optimizer's update before it is made, such as `softmaxRadiusControl()`; default nothing. */
   readonly stepSize?: StepSizeOption
+  /**
+   * What the gradients of the heads' losses are made into for the layers that the heads share, such as `pcGrad()`; each
+   * head keeps its own. Default their sum, in one backward pass.
+   */
+  readonly multitask?: TaskMethodOption
   /** Adds ½·l2·‖θ‖² to the loss; default 0. */
   readonly l2?: number
   /** Seed of the order of the data and of dropout, 0 to 2^53 − 1; default 0. */
@@ -73,8 +98,12 @@ export type TrainOptions<H extends string = never> = StepOptions<H> & {
    * at most this many, used in rotation. Default: the samples of the batch where they are at most 5000, else 5000.
    */
   readonly curvatureBatchSize?: number
+  /** How batches are drawn, such as `importanceSampling()`; default `shuffledSampling()`. */
+  readonly sampling?: SamplingOption
   /** Passes over the data, resumed ones included; default 10. */
   readonly epochs?: number
+  /** Training that reveals little of any single sample: `differentialPrivacy()`, in the place of `clipping`; default none. */
+  readonly privacy?: DifferentialPrivacyOption
   /** Data to measure after each epoch, or the share of the training data to hold out for it (chosen by the seed). */
   readonly validation?: TrainingData<H> | { readonly fraction: number }
   /** Metrics of the validation data; default accuracy for classification, none for values. */
@@ -94,12 +123,26 @@ export type TrainOptions<H extends string = never> = StepOptions<H> & {
   readonly resume?: TrainingState
 }
 
-const stepKeys = ['loss', 'lossWeights', 'optimizer', 'clipping', 'stepSize', 'l2', 'seed', 'threads'] as const
+const stepKeys = [
+  'loss',
+  'lossWeights',
+  'optimizer',
+  'weights',
+  'clipping',
+  'gradient',
+  'stepSize',
+  'multitask',
+  'l2',
+  'seed',
+  'threads',
+] as const
 const trainKeys = [
   ...stepKeys,
   'batchSize',
   'curvatureBatchSize',
+  'sampling',
   'epochs',
+  'privacy',
   'validation',
   'metrics',
   'earlyStopping',
@@ -117,8 +160,11 @@ const largestCount = 2 ** 31 - 1
 export type ResolvedStepOptions = {
   readonly tasks: readonly HeadTask[]
   readonly optimizer: OptimizerSpec
+  readonly weights: Weighting | null
   readonly clipping: NativeTrainOptions['clipping']
+  readonly gradient: NonNullable<NativeTrainOptions['gradient']> | null
   readonly stepSize: NativeTrainOptions['stepSize']
+  readonly multitask: NativeTrainOptions['multitask']
   readonly l2: number
   readonly threads: number
   readonly state: NativeTrainingState | null
@@ -130,7 +176,9 @@ export type ResolvedTrainOptions = ResolvedStepOptions & {
   readonly batchSize: number | undefined
   /** 0: what suits the batch. */
   readonly curvatureBatchSize: number
+  readonly sampling: Sampling | null
   readonly epochs: number
+  readonly privacy: DifferentialPrivacy | null
   readonly validation: unknown
   readonly earlyStopping: NativeTrainOptions['earlyStopping']
   readonly record: NativeRecord
@@ -154,8 +202,11 @@ export function resolveStepOptions(model: AnyModel, options: Record<string, unkn
   return {
     tasks: resolveTasks(model, options.loss, options.metrics, options.lossWeights),
     optimizer,
+    weights: resolveWeighting(options.weights, optimizer),
     clipping: resolveClipping(options.clipping, optimizer),
+    gradient: resolveGradient(options.gradient, optimizer, model.tensors.length),
     stepSize: resolveStepSize(options.stepSize, optimizer, model.headNames),
+    multitask: resolveMultitask(options.multitask, optimizer, model.headNames),
     l2: options.l2 === undefined ? 0 : numberInRange(options.l2, 'l2', { min: 0 }),
     threads: threadsOption(options.threads, 'threads'),
     state,
@@ -168,6 +219,9 @@ export function resolveTrainerOptions(
   model: AnyModel,
   options: unknown,
 ): ResolvedStepOptions & { totalSteps?: number } {
+  if (isRecord(options) && options.sampling !== undefined) {
+    throw optionError('sampling', 'none with createTrainer, whose caller brings the batches', options.sampling)
+  }
   checkKnownKeys(options, [...stepKeys, 'totalSteps'], 'createTrainer options')
   const { totalSteps } = options
   return {
@@ -184,11 +238,13 @@ export function resolveTrainOptions(model: AnyModel, options: unknown): Resolved
   return {
     ...shared,
     ...batchSizes(options, shared.optimizer),
+    sampling: resolveSampling(options.sampling, shared.optimizer, shuffle),
     epochs: count(options.epochs, 'epochs', 10),
+    privacy: resolvePrivacy(options.privacy, shared.optimizer, options),
     validation,
     earlyStopping:
       earlyStopping === undefined ? null : resolveEarlyStopping(earlyStopping, shared.tasks, validation !== undefined),
-    record: resolveRecord(options.record),
+    record: resolveRecord(options.record, shared.optimizer),
     onEpoch: onEpoch === undefined ? undefined : callable(onEpoch, 'onEpoch'),
     onStep: onStep === undefined ? undefined : resolveOnStep(onStep),
     signal: signalOption(options.signal, 'signal'),

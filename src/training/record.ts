@@ -1,5 +1,14 @@
-import type { NativeStabilityOptions, NativeStabilityRecord, SpectrumReason } from '../internal/native.js'
+import { optionError } from '../internal/errors.js'
+import type {
+  NativeGradientSummary,
+  NativeStabilityOptions,
+  NativeStabilityRecord,
+  NativeTrainOptions,
+  SpectrumReason,
+} from '../internal/native.js'
 import { checkKnownKeys, integerInRange, joinPath, numberInRange, oneOf } from '../internal/validate.js'
+import type { OptimizerSpec } from '../optimizers/registry.js'
+import { isMinimizer } from '../optimizers/registry.js'
 
 /*
  * What a run records besides losses and metrics, by name.
@@ -21,10 +30,59 @@ export type StabilityRecordOptions = {
   readonly probes?: number
 }
 
-/** What `train` records after epochs, by name. */
+/** Gradients of the batch and of its samples, in every n-th update. */
+export type GradientRecordOptions = {
+  /** Updates; default 1: every one. */
+  readonly every?: number
+  /** Weight of the past in `averagedNoiseScale`, at least 0 and below 1; default 0.99. */
+  readonly beta?: number
+}
+
+/** What `train` records, by name. */
 export type RecordOptions = {
-  /** How near the learning rate is to the edge of stability; `true`: with every default. */
+  /** After epochs: how near the learning rate is to the edge of stability; `true`: with every default. */
   readonly stability?: boolean | StabilityRecordOptions
+  /** In updates: norms, variance, noise scale and cosines of gradients; `true`: with every default. */
+  readonly gradients?: boolean | GradientRecordOptions
+}
+
+/** A layer's part of what `GradientRecord` has. */
+export type LayerGradientRecord = {
+  /** What the names of its tensors begin with: `layers.0`. */
+  readonly name: string
+  readonly norm: number
+  readonly meanSampleNorm: number
+  readonly largestSampleNorm: number
+}
+
+/**
+ * Gradients of one update's batch of N samples. gᵢ is that of a sample's own weighted loss as it enters the batch's, after
+ * the factors of `clipping` and of weights; ḡ is their mean, G the batch's gradient, which is ḡ, or N ḡ for a loss that is
+ * a sum. Neither has l2 in it, nor what later stages make of G.
+ */
+export type GradientRecord = {
+  /** The update that was measured: the newest that is a multiple of `every`. */
+  readonly update: number
+  /** N */
+  readonly samples: number
+  /** ‖G‖ */
+  readonly norm: number
+  /** Mean of ‖gᵢ‖. */
+  readonly meanSampleNorm: number
+  readonly largestSampleNorm: number
+  /** Trace of the unbiased covariance of gᵢ, Σ ‖gᵢ − ḡ‖² / (N − 1); NaN for one sample. */
+  readonly variance: number
+  /** Unbiased estimate of the true gradient's square, (N² ‖ḡ‖² − Σ ‖gᵢ‖²) / (N (N − 1)); may be negative. NaN for one sample. */
+  readonly squaredGradient: number
+  /** `variance` / `squaredGradient`; NaN where that is not above 0. */
+  readonly noiseScale: number
+  /** The ratio of their moving averages over the measured updates; NaN where that of `squaredGradient` is not above 0. */
+  readonly averagedNoiseScale: number
+  /** Mean cosine of gᵢ and gⱼ over all pairs, each weighted by ‖gᵢ‖ ‖gⱼ‖; NaN for one sample. */
+  readonly meanCosine: number
+  /** Cosine of G with that of the update before; NaN for the first. */
+  readonly stepCosine: number
+  readonly layers: readonly LayerGradientRecord[]
 }
 
 /**
@@ -63,15 +121,42 @@ export type StabilityRecord = {
 const stabilityKeys = ['every', 'samples', 'curvature', 'tolerance', 'iterations', 'probes'] as const
 
 /** What of the native options the record takes. */
-export type NativeRecord = { readonly stability?: NativeStabilityOptions }
+export type NativeRecord = Pick<NativeTrainOptions, 'stability' | 'gradients'>
 
 /** Checks the option `record` of `train`. */
-export function resolveRecord(value: unknown): NativeRecord {
+export function resolveRecord(value: unknown, { kind }: Pick<OptimizerSpec, 'kind'>): NativeRecord {
   if (value === undefined) return {}
-  checkKnownKeys(value, ['stability'], 'record')
-  const { stability } = value
-  if (stability === undefined || stability === false) return {}
-  return { stability: resolveStability(stability === true ? {} : stability, 'record.stability') }
+  checkKnownKeys(value, ['stability', 'gradients'], 'record')
+  const { stability, gradients } = value
+  const wanted = (part: unknown): boolean => part !== undefined && part !== false
+  if (wanted(gradients) && isMinimizer(kind)) {
+    throw optionError(
+      'record.gradients',
+      `none with ${kind}, which looks at the function more than once an update`,
+      kind,
+    )
+  }
+  return {
+    ...(wanted(stability)
+      ? { stability: resolveStability(stability === true ? {} : stability, 'record.stability') }
+      : {}),
+    ...(wanted(gradients)
+      ? { gradients: resolveGradients(gradients === true ? {} : gradients, 'record.gradients') }
+      : {}),
+  }
+}
+
+function resolveGradients(value: unknown, path: string): NonNullable<NativeRecord['gradients']> {
+  checkKnownKeys(value, ['every', 'beta'], path)
+  return {
+    every: integerInRange(value.every ?? 1, joinPath(path, 'every'), { min: 1, max: 2 ** 31 - 1 }),
+    beta: numberInRange(value.beta ?? 0.99, joinPath(path, 'beta'), { min: 0, below: 1 }),
+  }
+}
+
+/** What a record of a step or an epoch tells of gradients, where something was measured. */
+export function toGradientRecord(native: NativeGradientSummary | null): { gradients?: GradientRecord } {
+  return native === null ? {} : { gradients: native }
 }
 
 function resolveStability(value: unknown, path: string): NativeStabilityOptions {

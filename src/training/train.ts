@@ -6,14 +6,19 @@ import type {
   NativeModel,
   NativeTrainingState,
   NativeTrainOptions,
+  NativeWeightRequest,
 } from '../internal/native.js'
 import { addon } from '../internal/native.js'
 import type { AnyModel, Model } from '../model/model.js'
 import { handleOf, setTask } from '../model/model.js'
 import { toNativeOptimizer } from '../optimizers/registry.js'
+import { askWeights, weightingToNative } from '../samples/weighting.js'
+import { samplingToNative, stepsOfEpoch } from '../sampling/sampling.js'
 import { toEpochRecord, toHistory, toStepRecord } from './history.js'
 import type { ResolvedTrainOptions, TrainOptions } from './options.js'
 import { resolveTrainOptions, validationFraction } from './options.js'
+import type { PrivacyRecord, PrivatePlan } from './privacy.js'
+import { planPrivacy } from './privacy.js'
 import { fromNativeState } from './state.js'
 import type { TrainingData } from './tasks.js'
 import { taskOf, toNativeDataset, toNativeTasks } from './tasks.js'
@@ -63,10 +68,19 @@ function prepareData(model: AnyModel, data: unknown, options: ResolvedTrainOptio
   }
 }
 
-function toNativeOptions(options: ResolvedTrainOptions, parts: Parts): NativeTrainOptions {
+/** The plan of a run with privacy. */
+function privatePlan(model: AnyModel, options: ResolvedTrainOptions, parts: Parts): PrivatePlan | null {
+  const { privacy, batchSize, epochs, state } = options
+  if (privacy === null) return null
+  const rows = parts.rows?.length ?? parts.dataset.rows
+  const layers = new Set(model.tensors.map(({ name }) => name.slice(0, name.lastIndexOf('.')))).size
+  return planPrivacy(privacy, { batchSize: Math.min(batchSize ?? rows, rows), rows, epochs, layers, state })
+}
+
+function toNativeOptions(options: ResolvedTrainOptions, parts: Parts, plan: PrivatePlan | null): NativeTrainOptions {
   const rows = parts.rows?.length ?? parts.dataset.rows
   const batchSize = Math.min(options.batchSize ?? rows, rows)
-  const totalSteps = options.epochs * Math.ceil(rows / batchSize)
+  const totalSteps = plan?.steps ?? options.epochs * stepsOfEpoch(options.sampling, rows, batchSize)
   return {
     tasks: toNativeTasks(options.tasks),
     optimizer: toNativeOptimizer(options.optimizer, totalSteps),
@@ -76,8 +90,13 @@ function toNativeOptions(options: ResolvedTrainOptions, parts: Parts): NativeTra
     shuffle: options.shuffle,
     seed: options.seed,
     threads: options.threads,
-    clipping: options.clipping,
+    weights: weightingToNative(options.weights, totalSteps),
+    clipping: plan?.clipping ?? options.clipping,
+    privacy: plan?.native ?? null,
+    gradient: options.gradient,
     stepSize: options.stepSize,
+    sampling: samplingToNative(options.sampling, parts.dataset.rows),
+    multitask: options.multitask,
     l2: options.l2,
     stepEvery: options.onStep?.every ?? 0,
     validation: parts.validation,
@@ -86,6 +105,21 @@ function toNativeOptions(options: ResolvedTrainOptions, parts: Parts): NativeTra
     earlyStopping: options.earlyStopping,
     state: options.state,
     ...options.record,
+  }
+}
+
+function planned(
+  model: AnyModel,
+  options: ResolvedTrainOptions,
+  parts: Parts,
+  release: () => void,
+): { plan: PrivatePlan | null; native: NativeTrainOptions } {
+  try {
+    const plan = privatePlan(model, options, parts)
+    return { plan, native: toNativeOptions(options, parts, plan) }
+  } catch (error) {
+    release()
+    throw error
   }
 }
 
@@ -104,7 +138,8 @@ function endAtOnce(model: AnyModel, native: NativeTrainOptions, kind: string, fe
 }
 
 function startingState(handle: NativeModel, native: NativeTrainOptions): NativeTrainingState {
-  const trainer = handle.trainer(native)
+  // A trainer draws no samples; nothing has been spent.
+  const trainer = handle.trainer({ ...native, privacy: null, sampling: null })
   try {
     return trainer.state()
   } finally {
@@ -132,14 +167,16 @@ export function train<D extends DType, H extends string>(
   const network = model as unknown as AnyModel
   const resolved = resolveTrainOptions(network, options)
   const parts = prepareData(network, data, resolved)
-  const native = toNativeOptions(resolved, parts)
-  const kind = resolved.optimizer.kind
-  const { run, feed } = TrainRun.started()
-  const { signal } = resolved
   const release = (): void => {
     parts.dataset.dispose()
     if (parts.validation !== null && parts.validation !== parts.dataset) parts.validation.dispose()
   }
+  const { plan, native } = planned(network, resolved, parts, release)
+  const spent = (updates: number): { privacy?: PrivacyRecord } =>
+    plan === null ? {} : { privacy: plan.spent(updates) }
+  const kind = resolved.optimizer.kind
+  const { run, feed } = TrainRun.started()
+  const { signal } = resolved
   try {
     if (signal?.aborted === true) {
       endAtOnce(network, native, kind, feed)
@@ -162,13 +199,25 @@ export function train<D extends DType, H extends string>(
         fail(error)
       }
     }
+    // The run waits meanwhile: without an answer it goes on to its end.
+    const answer = (request: NativeWeightRequest): void => {
+      if (failure !== undefined || typeof resolved.weights !== 'function') return abort()
+      try {
+        nativeRun.answerWeights(askWeights(resolved.weights, request))
+      } catch (error) {
+        fail(error)
+      }
+    }
     const onEvent = (event: NativeEvent): void => {
       switch (event.type) {
+        case 'weights':
+          answer(event.request)
+          break
         case 'step':
           tell(resolved.onStep?.callback, toStepRecord(event))
           break
         case 'epoch': {
-          const record = toEpochRecord(event, resolved.tasks, kind)
+          const record = { ...toEpochRecord(event, resolved.tasks, kind), ...spent(event.updates) }
           feed.epoch(record)
           tell(resolved.onEpoch, record)
           break
@@ -179,7 +228,8 @@ export function train<D extends DType, H extends string>(
           const { reason } = event
           if (reason === 'failed') failure ??= { error: outOfMemory() }
           if (failure !== undefined) feed.fail(failure.error)
-          else if (reason !== 'failed') feed.end(toHistory({ ...event, reason }, run.epochs))
+          else if (reason !== 'failed')
+            feed.end({ ...toHistory({ ...event, reason }, run.epochs), ...spent(event.updates) })
           break
         }
       }

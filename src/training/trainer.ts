@@ -1,8 +1,10 @@
-import type { DType, NativeDataset, NativeTrainer } from '../internal/native.js'
+import type { DType, NativeDataset, NativeTrainer, NativeWeightRequest } from '../internal/native.js'
 import { checkKnownKeys } from '../internal/validate.js'
 import type { AnyModel, Model } from '../model/model.js'
 import { handleOf, setTask } from '../model/model.js'
 import { isMinimizer, toNativeOptimizer } from '../optimizers/registry.js'
+import type { SampleWeightsFunction } from '../samples/weighting.js'
+import { askWeights, weightingToNative } from '../samples/weighting.js'
 import type { StepNumbers, StepWords } from './history.js'
 import { toStepNumbers } from './history.js'
 import type { StepOptions } from './options.js'
@@ -50,13 +52,21 @@ export class Trainer<H extends string = never> {
   readonly #tasks: readonly HeadTask[]
   readonly #kind: string
   readonly #handle: NativeTrainer
+  readonly #weights: ((request: NativeWeightRequest) => Float64Array) | null
 
   /** @internal */
-  constructor(model: AnyModel, tasks: readonly HeadTask[], kind: string, handle: NativeTrainer) {
+  constructor(
+    model: AnyModel,
+    tasks: readonly HeadTask[],
+    kind: string,
+    handle: NativeTrainer,
+    weights: SampleWeightsFunction | undefined,
+  ) {
     this.#model = model
     this.#tasks = tasks
     this.#kind = kind
     this.#handle = handle
+    this.#weights = weights === undefined ? null : (request) => askWeights(weights, request)
   }
 
   /**
@@ -72,7 +82,7 @@ export class Trainer<H extends string = never> {
       if (options.curvature !== undefined) {
         curvature = toNativeDataset(this.#model, this.#tasks, options.curvature, 'curvature')
       }
-      const native = this.#handle.step(dataset, curvature)
+      const native = this.#handle.step(dataset, curvature, this.#weights)
       const { loss, headLosses, lossPerSample, learningRate, updates, finite } = native
       const named = this.#model.headNames.map((name, index) => [name, headLosses[index] ?? Number.NaN] as const)
       return {
@@ -127,10 +137,8 @@ export function createTrainer<D extends DType, H extends string>(
 ): Trainer<H> {
   const handle = handleOf(model)
   const network = model as unknown as AnyModel
-  const { tasks, optimizer, clipping, stepSize, l2, threads, seed, state, totalSteps } = resolveTrainerOptions(
-    network,
-    options,
-  )
+  const { tasks, optimizer, weights, clipping, gradient, stepSize, multitask, l2, threads, seed, state, totalSteps } =
+    resolveTrainerOptions(network, options)
   const trainer = handle.trainer({
     tasks: toNativeTasks(tasks),
     optimizer: toNativeOptimizer(optimizer, totalSteps),
@@ -140,8 +148,13 @@ export function createTrainer<D extends DType, H extends string>(
     shuffle: false,
     seed,
     threads,
+    weights: weightingToNative(weights, totalSteps),
     clipping,
+    privacy: null,
+    gradient,
     stepSize,
+    sampling: null,
+    multitask,
     l2,
     stepEvery: 0,
     validation: null,
@@ -151,5 +164,6 @@ export function createTrainer<D extends DType, H extends string>(
     state,
   })
   setTask(network, taskOf(tasks))
-  return new Trainer<H>(network, tasks, optimizer.kind, trainer)
+  const ask = typeof weights === 'function' ? weights : undefined
+  return new Trainer<H>(network, tasks, optimizer.kind, trainer, ask)
 }

@@ -42,6 +42,15 @@ const scenarios = {
     train(create(1), endless, (event) => report(event))
   },
 
+  /** The same with weights from here, so that the run waits again and again. */
+  weights() {
+    const rule = { kind: 'function', numbers: {}, flags: {}, words: {} }
+    const run = train(create(1), { ...endless, weights: rule }, (event) => {
+      if (event.type === 'weights') run.answerWeights(new Float64Array(event.request.losses.length).fill(1))
+      report({ type: event.type })
+    })
+  },
+
   /** Several runs and tasks at once, none of which will end by itself soon. */
   crowd() {
     const dataset = new native.Dataset(data)
@@ -123,7 +132,7 @@ const scenarios = {
     const trainer = create(1).trainer({ ...options, threads: 2 })
     const dataset = new native.Dataset(data)
     report({ type: 'epoch' })
-    while (true) trainer.step(dataset, null)
+    while (true) trainer.step(dataset, null, null)
   },
 }
 scenarios[scenario]()

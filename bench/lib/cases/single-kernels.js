@@ -39,7 +39,8 @@ export async function open({ secondsPerCall }) {
   layer('product 128x784x512', 784, 512, 'identity', 'raw')
   sizes['product 128x784x512'] = 2 * rows * 784 * 512
   const activations = ['identity', 'relu', 'leakyRelu', 'elu', 'selu', 'gelu', 'geluTanh', 'silu', 'tanh', 'sigmoid']
-  for (const activation of [...activations, 'softplus', 'softsign']) layer(activation, 1, width, activation, 'raw')
+  for (const activation of [...activations, 'softplus', 'softsign', 'sign', 'step'])
+    layer(activation, 1, width, activation, 'raw')
   layer('softmax', 1, width, 'identity', 'probability')
   for (const [name, rule] of [
     ['update sgd, momentum', krylov.sgd({ momentum: 0.9 })],

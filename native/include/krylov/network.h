@@ -115,6 +115,8 @@ class Network {
   // Multiply-adds of forward, and of a whole training step, for one sample.
   double forward_cost() const noexcept { return forward_cost_; }
   double step_cost() const noexcept { return step_cost_; }
+  // False where an activation has a surrogate in place of its derivative.
+  bool differentiable() const noexcept;
 
   // Public order <-> arena. U is float or double. Sizes: parameter_count(), arena_size().
   template <Scalar U> void to_arena(std::span<const U> flat, std::span<T> arena) const noexcept;
@@ -137,6 +139,11 @@ class Network {
   std::int64_t parameter_count_ = 0, arena_size_ = 0, transposed_size_ = 0;
   double forward_cost_ = 0, step_cost_ = 0;
 };
+
+// An error of `argument` unless the network is differentiable: tangents and second derivatives ask for it, the backward
+// pass does not.
+template <Scalar T>
+Status check_differentiable(const Network<T>& network, const char* argument) noexcept;
 
 // What a batch buffer may have a matrix of.
 enum class MatrixKind : std::uint8_t {
@@ -223,7 +230,8 @@ struct Pass {
   // scale * sum over rows first_row.. of the unit's gradient, in the unit's arena order.
   void gradient(const GradientUnit& unit, T scale, T* out) const noexcept;
   // Gradient of one sample in public order, all parameters.
-  void per_sample_gradient(std::int64_t row, T* out) const noexcept;
+  // `stream`: past the caches, for results that are larger than these; the same bits.
+  void per_sample_gradient(std::int64_t row, T* out, bool stream = false) const noexcept;
 
   // The derivative of backward along `direction` (R{.} of Pearlmutter 1994), after backward with curves into the
   // workspace's deltas and after tangent with bends: adjoints of the heads hold R{d(loss)/d(output)}. Reads the

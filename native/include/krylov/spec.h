@@ -14,13 +14,23 @@
 namespace krylov {
 
 enum class Activation : std::uint8_t {
-  kIdentity, kRelu, kLeakyRelu, kElu, kSelu, kGelu, kGeluTanh, kSilu, kTanh, kSigmoid, kSoftplus, kSoftsign
+  kIdentity, kRelu, kLeakyRelu, kElu, kSelu, kGelu, kGeluTanh, kSilu, kTanh, kSigmoid, kSoftplus, kSoftsign, kSign, kStep
 };
-inline constexpr int kActivationCount = 12;
+inline constexpr int kActivationCount = 14;
+
+// What takes the place of the derivative of a sign or a step in the backward pass, u = beta z; see surrogate_slope.
+enum class Surrogate : std::uint8_t {
+  kErf, kStraightThrough, kClippedStraightThrough, kTanh, kSigmoid, kSuperSpike, kArctan, kTriangle
+};
+inline constexpr int kSurrogateCount = 8;
+
+// Activations that have a surrogate in place of their derivative, which is 0 almost everywhere.
+constexpr bool has_surrogate(Activation a) noexcept { return a == Activation::kSign || a == Activation::kStep; }
 
 struct ActivationSpec {
   Activation kind = Activation::kIdentity;
-  double parameter = 0;  // leakyRelu: slope; elu: alpha; softplus: beta; else unused
+  double parameter = 0;  // leakyRelu: slope; elu: alpha; softplus: beta; sign, step: beta of the surrogate; else unused
+  Surrogate surrogate = Surrogate::kErf;  // sign, step
 };
 
 enum class Loss : std::uint8_t {

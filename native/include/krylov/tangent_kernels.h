@@ -6,13 +6,11 @@
 #include <cstdint>
 #include <span>
 
+#include "krylov/spec.h"
+
 namespace krylov {
 
-// What takes the place of the derivative of a sign or a step in the backward pass, u = beta z; see surrogate_slope.
-enum class Surrogate : std::uint8_t {
-  kErf, kStraightThrough, kClippedStraightThrough, kTanh, kSigmoid, kSuperSpike, kArctan, kTriangle
-};
-// For a sign (range -1 to 1); half of it for a step.
+// In place of the derivative of a sign (range -1 to 1); half of it for a step.
 double surrogate_slope(Surrogate surrogate, double beta, double z) noexcept;
 
 // Dense layers in the tangent parametrisation, z = weight_std / sqrt(inputs) W a + bias_std b, with one output. The

@@ -12,14 +12,20 @@
 
 #include "krylov/clipping.h"
 #include "krylov/dataset.h"
+#include "krylov/gradient_transforms.h"
+#include "krylov/gradient_record.h"
 #include "krylov/metrics.h"
 #include "krylov/model.h"
 #include "krylov/objective.h"
 #include "krylov/optimizer.h"
+#include "krylov/privacy.h"
+#include "krylov/sample_weights.h"
+#include "krylov/sampling.h"
 #include "krylov/spec.h"
 #include "krylov/spectra.h"
 #include "krylov/status.h"
 #include "krylov/step_control.h"
+#include "krylov/task_gradients.h"
 #include "krylov/threads.h"
 
 namespace krylov {
@@ -55,6 +61,7 @@ enum class EndReason : std::uint8_t { kCompleted, kEarlyStopped, kAborted, kNotF
 struct StepNumbers {
   std::vector<std::pair<const char*, double>> numbers;
   std::vector<std::pair<const char*, std::string>> words;
+  std::optional<GradientSummary> gradients = std::nullopt;  // of the newest update that was measured
 };
 
 // Curvature of the training loss, l2 included, on a sample of the training rows; see StabilityOptions.
@@ -98,6 +105,9 @@ class RunObserver {
   virtual void on_epoch(const EpochRecord& record) = 0;
   virtual void on_step(const StepRecord& record) = 0;
   virtual void on_end(const EndRecord& record) = 0;
+  // A step wants weights for its samples: the run is out of the queue until it is submitted again, after
+  // answer_weights() or abort(). The figures may be looked at during the call only.
+  virtual void on_weights(const WeightRequest& request) { (void)request; }
 };
 
 struct EarlyStopping {
@@ -135,7 +145,12 @@ struct TrainingOptions {
   // at most kDefaultCurvatureRows where the batch has more.
   std::int64_t curvature_batch_size = 0;
   std::optional<ClippingSpec> clipping;   // update rules only, as is
+  std::optional<PrivacySpec> privacy;     // with clipping
   std::optional<StepSizeSpec> step_size;
+  std::vector<GradientTransformSpec> gradient;  // a chain, in order; empty: none
+  std::optional<TaskCombinerSpec> multitask;  // of the heads' gradients
+  std::optional<SampleWeightsSpec> weights;
+  std::optional<SamplingSpec> sampling;  // of runs; none: shuffled epochs
   bool shuffle = true;
   std::uint64_t seed = 0;
   int threads = 0;  // 0: as many as pay off
@@ -149,6 +164,7 @@ struct TrainingOptions {
   bool has_state = false;
   TrainingState state;
   std::optional<StabilityOptions> stability;  // of runs
+  std::optional<GradientRecordSpec> gradients;  // likewise; update rules only
 };
 
 // A run of epochs. Created by the factory, submitted to ComputeThread; the
@@ -158,6 +174,8 @@ class TrainingRun : public Job {
   virtual void abort() noexcept = 0;
   // After the end record.
   virtual TrainingState state() const = 0;
+  // After RunObserver::on_weights, one for each sample of its request.
+  virtual Status answer_weights(std::span<const double> weights);
 };
 
 // The model must have been acquired by the caller; the run releases it.
@@ -187,6 +205,9 @@ class Trainer {
   virtual Status step(const Dataset& batch, StepResult& result) = 0;
   // With curvature from rows of its own; for minimizers only.
   virtual Status step(const Dataset& batch, const Dataset& curvature, StepResult& result);
+  // Who gives the weights where the rule is the caller's; called by step() on its own thread. What it throws leaves the
+  // model acquired and unchanged.
+  virtual void set_weight_function(WeightFunction function) { (void)function; }
   virtual TrainingState state() const = 0;
   virtual Status set_state(const TrainingState& state) = 0;
 };

@@ -32,8 +32,9 @@ class RowsTask final : public PointTask<T> {
     if (from >= to) return;
     seed_roots(part, RootSeeds{RootKind::kColumn, static_cast<std::uint64_t>(round), 0}, first, count);
     pass.backward(first, count);
+    const bool stream = streams<T>((last_ - first_) * columns_, size);
     for (std::int64_t r = from; r < to; ++r) {
-      pass.per_sample_gradient(r, out_ + ((part.start + r - first_) * columns_ + round) * size);
+      pass.per_sample_gradient(r, out_ + ((part.start + r - first_) * columns_ + round) * size, stream);
     }
   }
 

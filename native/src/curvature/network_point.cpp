@@ -79,6 +79,9 @@ class Point final : public NetworkPoint<T> {
   }
 
   Status check(Curvature kind) const noexcept override {
+    if (kind != Curvature::kEmpiricalFisher) {
+      if (Status s = check_differentiable(*network_, "model"); !s.ok()) return s;
+    }
     for (const LossSpec& loss : batch_.losses()) {
       if (kind == Curvature::kEmpiricalFisher) break;
       if (loss.kind == Loss::kMeanAbsoluteError) {

@@ -48,7 +48,7 @@ class NetworkPoint {
   virtual const T* parameters() const noexcept = 0;
 
   // Whether the products of a kind exist: a Hessian and a Gauss-Newton matrix need losses with second derivatives, a
-  // Fisher matrix losses that are negative log-likelihoods.
+  // Fisher matrix losses that are negative log-likelihoods; all three a differentiable network.
   virtual Status check(Curvature kind) const noexcept = 0;
   // Memory for the products of a kind, which product() would otherwise take when it is first called. May throw
   // std::bad_alloc.

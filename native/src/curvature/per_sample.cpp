@@ -152,8 +152,9 @@ class JacobiansTask final : public PointTask<T> {
     seed_outputs(part, {outputs_.first + round, 1}, first, count);
     pass.backward(first, count);
     const std::int64_t size = pass.network->parameter_count();
+    const bool stream = streams<T>((last_ - first_) * outputs_.count, size);
     for (std::int64_t r = from; r < to; ++r) {
-      pass.per_sample_gradient(r, out_ + ((part.start + r - first_) * outputs_.count + round) * size);
+      pass.per_sample_gradient(r, out_ + ((part.start + r - first_) * outputs_.count + round) * size, stream);
     }
   }
 

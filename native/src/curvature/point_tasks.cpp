@@ -161,7 +161,10 @@ template <Scalar T>
 void PerSampleTask<T>::rows(const PointPart<T>& part, int, std::int64_t first, std::int64_t count) noexcept {
   const std::int64_t size = part.pass.network->parameter_count();
   const std::int64_t from = std::max(first, first_ - part.start), to = std::min(first + count, last_ - part.start);
-  for (std::int64_t r = from; r < to; ++r) part.pass.per_sample_gradient(r, out_ + (part.start + r - first_) * size);
+  const bool stream = streams<T>(last_ - first_, size);
+  for (std::int64_t r = from; r < to; ++r) {
+    part.pass.per_sample_gradient(r, out_ + (part.start + r - first_) * size, stream);
+  }
 }
 
 // |g|^2 of a dense layer is |delta|^2 (|x|^2 + 1) (Goodfellow 2015); the gradients of other layers are as small as

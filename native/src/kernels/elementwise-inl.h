@@ -4,6 +4,7 @@
 #include "kernels/kernel_table.h"
 #include "kernels/math-inl.h"
 #include "kernels/simd-inl.h"
+#include "kernels/surrogate-inl.h"
 
 namespace krylov {
 namespace KRYLOV_SET {
@@ -22,7 +23,7 @@ KRYLOV_SIMD_FN Vec<T> relu(Vec<T> z) { return max(zero<T>(), z); }
 template <class T>
 struct Activated { Vec<T> value, slope; };
 
-// a = act(z); the slope is filled only for activations that need it kept.
+// a = act(z); the slope is filled only for activations that need it kept, and not for those with a surrogate.
 template <class T>
 KRYLOV_SIMD_FN Activated<T> activated(ActivationSpec act, Vec<T> z) {
   const Vec<T> one = set1<T>(T(1)), half = set1<T>(T(0.5));
@@ -55,6 +56,9 @@ KRYLOV_SIMD_FN Activated<T> activated(ActivationSpec act, Vec<T> z) {
     case Activation::kSigmoid: return {sigmoid(z), one};
     case Activation::kSoftplus: return {softplus(z * set1<T>(parameter)) * set1<T>(T(1) / parameter), one};
     case Activation::kSoftsign: return {z / (one + abs(z)), one};
+    // z itself is 0 or a NaN.
+    case Activation::kSign: return {select(gt(z, zero<T>()), one, select(lt(z, zero<T>()), -one, z)), one};
+    case Activation::kStep: return {select(gt(z, zero<T>()), one, select(le(z, zero<T>()), zero<T>(), z)), one};
   }
   return {z, one};
 }
@@ -78,7 +82,8 @@ KRYLOV_SIMD_FN Vec<T> slope_of(ActivationSpec act, Vec<T> saved) {
       const Vec<T> d = one - abs(saved);
       return d * d;
     }
-    case Activation::kGelu: case Activation::kGeluTanh: case Activation::kSilu: return saved;
+    case Activation::kGelu: case Activation::kGeluTanh: case Activation::kSilu:
+    case Activation::kSign: case Activation::kStep: return saved;
   }
   return one;
 }
@@ -93,7 +98,7 @@ void activate_kind(double parameter, const T* z, std::int64_t ldz, T* a, std::in
     for (std::int64_t c = 0; c < columns; c += Vec<T>::kLanes) {
       const Activated<T> v = activated<T>(act, load(z + r * ldz + c));
       store(a + r * lda + c, v.value);
-      if (needs_slope(Kind) && slope != nullptr) store(slope + r * lds + c, v.slope);
+      if (needs_slope(Kind) && !has_surrogate(Kind) && slope != nullptr) store(slope + r * lds + c, v.slope);
     }
   }
 }
@@ -132,6 +137,8 @@ inline constexpr ActivationTable<T> kActivations{};
 template <class T>
 void activate_block(ActivationSpec act, const T* z, std::int64_t ldz, T* a, std::int64_t lda, T* slope,
                     std::int64_t lds, std::int64_t rows, std::int64_t columns) noexcept {
+  // First, since a may be z.
+  if (has_surrogate(act.kind) && slope != nullptr) surrogate_slopes<T>(act, z, ldz, slope, lds, rows, columns);
   kActivations<T>.activate[static_cast<int>(act.kind)](act.parameter, z, ldz, a, lda, slope, lds, rows, columns);
 }
 

@@ -23,10 +23,10 @@ enum class Epilogue : std::uint8_t {
   kActivationGradient,  // c = (product (+ c)) * act'(saved): saved is the activation, or the slope where needs_slope(act)
 };
 
-// Activations whose derivative cannot be told from their output keep it in a
-// buffer of its own when they run forward.
+// Activations whose derivative (or its surrogate) cannot be told from their
+// output keep it in a buffer of its own when they run forward.
 constexpr bool needs_slope(Activation a) noexcept {
-  return a == Activation::kGelu || a == Activation::kGeluTanh || a == Activation::kSilu;
+  return a == Activation::kGelu || a == Activation::kGeluTanh || a == Activation::kSilu || has_surrogate(a);
 }
 
 // c[rows, columns] = a[rows, depth] * b, b in panels of `panel_rows` >= depth rows.
@@ -105,13 +105,15 @@ struct KernelTable {
   void (*transpose_panel)(const T* src, std::int64_t rows, std::int64_t lanes, T* dst, std::int64_t dst_panel) noexcept;
   // outer product of one sample in public order: out[o][i] = delta[o] * x[i]
   void (*outer_product)(const T* delta, std::int64_t outputs, const T* x, std::int64_t inputs, T* out) noexcept;
+  // the same bits, written past the caches: for results that are larger than these
+  void (*stream_outer_product)(const T* delta, std::int64_t outputs, const T* x, std::int64_t inputs, T* out) noexcept;
   // elementwise over [rows, columns]
   void (*activate)(ActivationSpec, const T* z, std::int64_t ldz, T* a, std::int64_t lda, T* slope, std::int64_t lds,
                    std::int64_t rows, std::int64_t columns) noexcept;
   void (*multiply_slope)(ActivationSpec, const T* saved, std::int64_t lds, T* delta, std::int64_t ldd,
                          std::int64_t rows, std::int64_t columns) noexcept;
   // out = act''(z); source is the activation's output, or z itself where needs_slope(act); at kinks the value from the
-  // left. out may be source.
+  // left; 0 for a sign and a step. out may be source.
   void (*second_slope)(ActivationSpec, const T* source, std::int64_t lds, T* out, std::int64_t ldo, std::int64_t rows,
                        std::int64_t columns) noexcept;
   void (*multiply)(const T* x, std::int64_t ldx, const T* y, std::int64_t ldy, T* out, std::int64_t ldo, bool accumulate,

@@ -91,17 +91,6 @@ void transpose_panel(const T* src, std::int64_t rows, std::int64_t lanes, T* dst
   }
 }
 
-template <class T>
-void outer_product(const T* delta, std::int64_t outputs, const T* x, std::int64_t inputs, T* out) noexcept {
-  constexpr std::int64_t lanes = Vec<T>::kLanes;
-  for (std::int64_t o = 0; o < outputs; ++o, out += inputs) {
-    const Vec<T> d = set1<T>(delta[o]);
-    std::int64_t i = 0;
-    for (; i + lanes <= inputs; i += lanes) store(out + i, d * load(x + i));
-    if (i < inputs) store_partial(out + i, d * load_partial(x + i, int(inputs - i)), int(inputs - i));
-  }
-}
-
 // Calls body(vector of columns c.., c) over a row; the last vector has zeros
 // beyond the row's end.
 template <class T, class Body>

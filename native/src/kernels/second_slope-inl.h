@@ -29,6 +29,7 @@ KRYLOV_SIMD_FN Vec<T> second_slope_of(ActivationSpec act, Vec<T> source) {
   switch (act.kind) {
     // A NaN stays one.
     case Activation::kIdentity: case Activation::kRelu: case Activation::kLeakyRelu:
+    case Activation::kSign: case Activation::kStep:
       return select(is_nan(source), source, zero<T>());
     case Activation::kElu: return select(gt(source, zero<T>()), zero<T>(), source + set1<T>(parameter));
     case Activation::kSelu:

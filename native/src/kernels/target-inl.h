@@ -6,7 +6,9 @@
 #include "kernels/elementwise-inl.h"
 #include "kernels/kernel_table.h"
 #include "kernels/losses-inl.h"
+#include "kernels/outer_product-inl.h"
 #include "kernels/product-inl.h"
+#include "kernels/row_squares-inl.h"
 #include "kernels/rows-inl.h"
 #include "kernels/second_slope-inl.h"
 #include "kernels/update_adam-inl.h"
@@ -24,6 +26,7 @@ constexpr KernelTable<T> make_table() {
   t.weight_unit = &weight_unit<T>;
   t.transpose_panel = &transpose_panel<T>;
   t.outer_product = &outer_product<T>;
+  t.stream_outer_product = &stream_outer_product<T>;
   t.activate = &activate_block<T>;
   t.multiply_slope = &multiply_slope_block<T>;
   t.second_slope = &second_slope_block<T>;

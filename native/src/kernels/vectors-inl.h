@@ -27,11 +27,6 @@ double sum_squares(const T* x, std::int64_t n) noexcept {
 }
 
 template <class T>
-void row_squares(const T* x, std::int64_t ldx, std::int64_t rows, std::int64_t columns, double* out) noexcept {
-  for (std::int64_t r = 0; r < rows; ++r) out[r] = dot<T>(x + r * ldx, x + r * ldx, columns);
-}
-
-template <class T>
 bool all_finite(const T* x, std::int64_t n) noexcept {
   constexpr std::int64_t lanes = Vec<T>::kLanes;
   // x - x is 0 for finite x and NaN otherwise; the sum keeps a NaN.

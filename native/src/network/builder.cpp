@@ -20,11 +20,11 @@ constexpr std::int64_t kLargestWidth = std::int64_t(1) << 24;
 
 // act'' is not zero everywhere.
 bool curves(Activation a) noexcept {
-  return a != Activation::kIdentity && a != Activation::kRelu && a != Activation::kLeakyRelu;
+  return a != Activation::kIdentity && a != Activation::kRelu && a != Activation::kLeakyRelu && !has_surrogate(a);
 }
 
 bool squashes(Activation a) noexcept {
-  return a == Activation::kSigmoid || a == Activation::kTanh || a == Activation::kSoftsign;
+  return a == Activation::kSigmoid || a == Activation::kTanh || a == Activation::kSoftsign || has_surrogate(a);
 }
 
 // Padded to whole panels; an odd number of cache lines, since rows that are a
@@ -185,7 +185,7 @@ class NetworkBuilder {
     const ActivationSpec act = spec.activation;
     if ((act.kind == Activation::kLeakyRelu && !(act.parameter >= 0)) ||
         (act.kind == Activation::kElu && !(act.parameter > 0)) ||
-        (act.kind == Activation::kSoftplus && !(act.parameter > 0))) {
+        ((act.kind == Activation::kSoftplus || has_surrogate(act.kind)) && !(act.parameter > 0))) {
       return Status::error(ErrorCode::kOption, "activation", "a slope of at least 0, an alpha or beta above 0");
     }
     auto layer = std::make_unique<DenseLayer<T>>(inputs, spec.units, spec.bias);

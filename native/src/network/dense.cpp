@@ -183,9 +183,11 @@ void DenseLayer<T>::second_gradient(const Pass<T>& pass, const GradientUnit& uni
 }
 
 template <Scalar T>
-void DenseLayer<T>::per_sample_gradient(const Pass<T>& pass, std::int64_t row, T* out) const noexcept {
+void DenseLayer<T>::per_sample_gradient(const Pass<T>& pass, std::int64_t row, T* out, bool stream) const noexcept {
   const T* delta = this->delta(pass, this->output, row);
-  kernels<T>().outer_product(delta, units_, this->activation(pass, this->input, row), inputs_, out + weight_offset);
+  const KernelTable<T>& k = kernels<T>();
+  const auto write = stream ? k.stream_outer_product : k.outer_product;
+  write(delta, units_, this->activation(pass, this->input, row), inputs_, out + weight_offset);
   if (bias_) copy_rows(delta, 0, out + bias_offset, 0, 1, units_);
 }
 

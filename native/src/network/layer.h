@@ -23,6 +23,13 @@ void pass_on(const T* from, std::int64_t ld_from, T* to, std::int64_t ld_to, boo
 template <Scalar T>
 inline constexpr std::size_t kUnitElements = static_cast<std::size_t>(66 * kPanel<T>);
 
+// Results of so many bytes are written past the caches: they would be gone from there before they are read.
+inline constexpr std::int64_t kStreamBytes = std::int64_t(16) << 20;
+template <Scalar T>
+constexpr bool streams(std::int64_t rows, std::int64_t size) noexcept {
+  return rows * size * static_cast<std::int64_t>(sizeof(T)) >= kStreamBytes;
+}
+
 template <Scalar T> class ResidualSumLayer;
 
 // What one row's gradient is made of: delta x' for the weight of a dense layer, delta * x by elements for the gain of a
@@ -72,8 +79,8 @@ class Layer {
     (void)pass, (void)unit, (void)scale, (void)out;
   }
   // One row's gradient at the layer's place in the public vector `out`.
-  virtual void per_sample_gradient(const Pass<T>& pass, std::int64_t row, T* out) const noexcept {
-    (void)pass, (void)row, (void)out;
+  virtual void per_sample_gradient(const Pass<T>& pass, std::int64_t row, T* out, bool stream) const noexcept {
+    (void)pass, (void)row, (void)out, (void)stream;
   }
   // Second derivatives, see Pass. Layers that are linear in their input and have no parameters go back as ever.
   virtual void second_backward(const Pass<T>& pass, const T* direction, const T* transposed_direction,
@@ -163,7 +170,7 @@ class DenseLayer final : public Layer<T> {
   void backward(const Pass<T>&, std::int64_t first, std::int64_t count) const noexcept override;
   void tangent(const Pass<T>&, const T* direction, std::int64_t first, std::int64_t count) const noexcept override;
   void gradient(const Pass<T>&, const GradientUnit& unit, T scale, T* out) const noexcept override;
-  void per_sample_gradient(const Pass<T>&, std::int64_t row, T* out) const noexcept override;
+  void per_sample_gradient(const Pass<T>&, std::int64_t row, T* out, bool stream) const noexcept override;
   RowFactors<T> row_factors(const Pass<T>&, std::int64_t row) const noexcept override;
   double per_sample_square(const Pass<T>&, std::int64_t row) const noexcept override;
   void per_sample_squares(const Pass<T>&, std::int64_t first, std::int64_t count, double* out) const noexcept override;
@@ -200,7 +207,7 @@ class LayerNormLayer final : public Layer<T> {
   void backward(const Pass<T>&, std::int64_t first, std::int64_t count) const noexcept override;
   void tangent(const Pass<T>&, const T* direction, std::int64_t first, std::int64_t count) const noexcept override;
   void gradient(const Pass<T>&, const GradientUnit& unit, T scale, T* out) const noexcept override;
-  void per_sample_gradient(const Pass<T>&, std::int64_t row, T* out) const noexcept override;
+  void per_sample_gradient(const Pass<T>&, std::int64_t row, T* out, bool stream) const noexcept override;
   RowFactors<T> row_factors(const Pass<T>&, std::int64_t row) const noexcept override;
   double per_sample_square(const Pass<T>&, std::int64_t row) const noexcept override;
   void second_backward(const Pass<T>&, const T* direction, const T* transposed_direction, std::int64_t first,

@@ -69,7 +69,7 @@ void LayerNormLayer<T>::tangent(const Pass<T>& pass, const T* direction, std::in
 }
 
 template <Scalar T>
-void LayerNormLayer<T>::per_sample_gradient(const Pass<T>& pass, std::int64_t row, T* out) const noexcept {
+void LayerNormLayer<T>::per_sample_gradient(const Pass<T>& pass, std::int64_t row, T* out, bool) const noexcept {
   const T* delta = this->delta(pass, this->output, row);
   const T* n = normalized(pass, row);
   for (std::int64_t c = 0; c < width_; ++c) {

@@ -10,6 +10,20 @@ namespace krylov {
 template <Scalar T>
 Network<T>::~Network() {}  // here, where Layer is complete
 
+template <Scalar T>
+bool Network<T>::differentiable() const noexcept {
+  return std::none_of(buffers_.begin(), buffers_.end(),
+                      [](const BufferInfo& buffer) { return has_surrogate(buffer.activation.kind); });
+}
+
+template <Scalar T>
+Status check_differentiable(const Network<T>& network, const char* argument) noexcept {
+  if (network.differentiable()) return Status::success();
+  return Status::error(ErrorCode::kOption, argument,
+                       "a network without sign and step units, whose surrogates take the place of a derivative only in "
+                       "gradients");
+}
+
 namespace {
 
 // Calls body(public index, arena index) for every element of a tensor, square by square: within one both orders
@@ -123,6 +137,10 @@ KRYLOV_INSTANTIATE(double, double)
 
 template Network<float>::~Network();
 template Network<double>::~Network();
+template bool Network<float>::differentiable() const noexcept;
+template bool Network<double>::differentiable() const noexcept;
+template Status check_differentiable(const Network<float>&, const char*) noexcept;
+template Status check_differentiable(const Network<double>&, const char*) noexcept;
 template void Network<float>::transpose_unit(const float*, const GradientUnit&, float*) const noexcept;
 template void Network<double>::transpose_unit(const double*, const GradientUnit&, double*) const noexcept;
 template void Network<float>::transpose(const float*, float*) const noexcept;

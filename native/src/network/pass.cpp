@@ -111,8 +111,8 @@ void Pass<T>::gradient(const GradientUnit& unit, T scale, T* out) const noexcept
 }
 
 template <Scalar T>
-void Pass<T>::per_sample_gradient(std::int64_t row, T* out) const noexcept {
-  for (const auto& layer : network->layers()) layer->per_sample_gradient(*this, row, out);
+void Pass<T>::per_sample_gradient(std::int64_t row, T* out, bool stream) const noexcept {
+  for (const auto& layer : network->layers()) layer->per_sample_gradient(*this, row, out, stream);
 }
 
 template <Scalar T>

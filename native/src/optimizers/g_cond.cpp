@@ -30,14 +30,14 @@ constexpr std::int64_t kBlock = 512;
 template <Scalar T>
 class GCond final : public TaskRule<T> {
  public:
-  GCond(const GCondOptions& options, int tasks, std::int64_t size, std::vector<std::int64_t> tensors)
+  GCond(const GCondOptions& options, int tasks, std::int64_t size, std::vector<TaskPiece> pieces)
       : options_(options),
-        tensors_(std::move(tensors)),
+        pieces_(std::move(pieces)),
         previous_(static_cast<std::size_t>(tasks > 1 ? tasks * size : 0)),
         momentum_(static_cast<std::size_t>(size)),
         norm_ema_(static_cast<std::size_t>(tasks), 1.0),
         history_(static_cast<std::size_t>(options.window), -1.0) {
-    if (tensors_.empty()) tensors_.push_back(size);
+    tensor_squares_.resize(static_cast<std::size_t>(2 * (pieces_.back().tensor + 1)));
     if (options_.max_iterations == 0) options_.max_iterations = 2 * tasks;
     if (tasks > 1) states_.push_back({"previous", previous_.span(), {}});
     states_.push_back({"momentum", momentum_.span(), {}});
@@ -83,7 +83,7 @@ class GCond final : public TaskRule<T> {
         at(c_, i, i) = options_.norm_cap / (norm + options_.epsilon);
       }
     }
-    products_of_combinations(c_, work.q, n, products_);
+    products_of_combinations(c_, work.q, n, half_, products_);
     for (int k = 0; k < options_.max_iterations; ++k) {
       int first = -1, second = -1;
       double least = 0;
@@ -97,7 +97,7 @@ class GCond final : public TaskRule<T> {
       }
       if (first < 0 || !(least < options_.weak - options_.tolerance)) return;
       resolve_pair(work, first, second, least);
-      products_of_combinations(c_, work.q, n, products_);
+      products_of_combinations(c_, work.q, n, half_, products_);
     }
   }
 
@@ -191,7 +191,7 @@ class GCond final : public TaskRule<T> {
       }
       for (int k = 0; k < n; ++k) pairs.emplace_back(previous(work, k), previous(work, k));
       stability_.resize(pairs.size());
-      work.products.compute(work.team, work.threads, pairs, work.size, stability_.data());
+      work.products.compute(work.crew, work.threads, pairs, work.size, stability_.data());
     }
     double product = 0;
     for (int j = 0; j < n; ++j) product += at(c_, i, j) * stability_[static_cast<std::size_t>(i * n + j)];
@@ -206,7 +206,7 @@ class GCond final : public TaskRule<T> {
     const int n = work.tasks();
     const double keep = options_.momentum, take = 1 - options_.momentum;
     const double correction = 1 - std::pow(options_.momentum, static_cast<double>(work.step) + 1);
-    each_chunk(work.team, work.threads, work.size, [&](std::int64_t first, std::int64_t count) {
+    each_chunk(work.crew, work.threads, work.size, [&](std::int64_t first, std::int64_t count) {
       double sums[kBlock];
       const auto combine = [&](const double* a, std::int64_t from, std::int64_t block) {
         std::fill_n(sums, block, 0.0);
@@ -240,22 +240,26 @@ class GCond final : public TaskRule<T> {
 
   // d <- sign(d) scale min(|parameters| / |d|, most), tensor by tensor.
   void scale_signs(TaskWork<T>& work) noexcept {
+    std::fill(tensor_squares_.begin(), tensor_squares_.end(), 0.0);
     auto& pairs = work.products.pairs();
-    std::int64_t first = 0;
-    for (const std::int64_t length : tensors_) {
-      T* d = work.out + first;
-      const T* p = work.given.parameters + first;
-      first += length;
+    for (const TaskPiece& piece : pieces_) {
+      const T* d = work.out + piece.first;
+      const T* p = work.given.parameters + piece.first;
       double squares[2];
       pairs.clear();
       pairs.emplace_back(p, p);
       pairs.emplace_back(d, d);
-      work.products.compute(work.team, work.threads, pairs, length, squares);
+      work.products.compute(work.crew, work.threads, pairs, piece.length, squares);
+      for (std::size_t k = 0; k < 2; ++k) tensor_squares_[2 * static_cast<std::size_t>(piece.tensor) + k] += squares[k];
+    }
+    for (const TaskPiece& piece : pieces_) {
+      const double* squares = tensor_squares_.data() + 2 * piece.tensor;
+      T* d = work.out + piece.first;
       const double size = std::sqrt(squares[0]), step = std::sqrt(squares[1]);
       const bool tiny = size < options_.epsilon || step < options_.epsilon;
       const double ratio = tiny ? 1 : std::min(size / step, options_.lion_max_ratio);
       const T rate = static_cast<T>(options_.lion_scale * ratio);
-      each_chunk(work.team, work.threads, length, [&](std::int64_t from, std::int64_t count) {
+      each_chunk(work.crew, work.threads, piece.length, [&](std::int64_t from, std::int64_t count) {
         for (std::int64_t i = from; i < from + count; ++i) d[i] = d[i] > 0 ? rate : d[i] < 0 ? -rate : T(0);
       });
     }
@@ -264,24 +268,25 @@ class GCond final : public TaskRule<T> {
   static constexpr double kLeastNorm = 1e-8;
 
   GCondOptions options_;
-  std::vector<std::int64_t> tensors_;
+  std::vector<TaskPiece> pieces_;
   AlignedBuffer<T> previous_, momentum_;
   std::vector<double> norm_ema_, history_;
   std::vector<TaskState<T>> states_;
-  std::vector<double> c_, products_, sum_, stability_;
+  std::vector<double> c_, products_, half_, sum_, stability_;
+  std::vector<double> tensor_squares_;  // of parameters and direction
 };
 
 }  // namespace
 
 template <Scalar T>
 std::unique_ptr<TaskRule<T>> make_g_cond(const TaskCombinerSpec& spec, int tasks, std::int64_t size,
-                                         std::vector<std::int64_t> tensors) {
-  return std::make_unique<GCond<T>>(spec.g_cond, tasks, size, std::move(tensors));
+                                         std::vector<TaskPiece> pieces) {
+  return std::make_unique<GCond<T>>(spec.g_cond, tasks, size, std::move(pieces));
 }
 
 template std::unique_ptr<TaskRule<float>> make_g_cond<float>(const TaskCombinerSpec&, int, std::int64_t,
-                                                             std::vector<std::int64_t>);
+                                                             std::vector<TaskPiece>);
 template std::unique_ptr<TaskRule<double>> make_g_cond<double>(const TaskCombinerSpec&, int, std::int64_t,
-                                                               std::vector<std::int64_t>);
+                                                               std::vector<TaskPiece>);
 
 }  // namespace krylov

@@ -35,13 +35,19 @@ constexpr MinimizerEntry<T> kMinimizers[] = {
 // What to do where a function lacks what the optimizer needs.
 const char* without(std::uint32_t missing) noexcept {
   constexpr std::pair<Need, const char*> kTexts[] = {
-      {kNeedsHessian, "one that does without Hessian products, or a function (a loss) that has them"},
-      {kNeedsGaussNewton, "one that does without Gauss-Newton products, or a function (a loss) that has them"},
-      {kNeedsFisher, "one that does without the Fisher matrix, or a loss that is a negative log-likelihood"},
+      {kNeedsHessian,
+       "one that does without Hessian products, or a function that has them: a loss with curvature, no sign or step units"},
+      {kNeedsGaussNewton,
+       "one that does without Gauss-Newton products, or a function that has them: a loss with curvature, no sign or step "
+       "units"},
+      {kNeedsFisher,
+       "one that does without the Fisher matrix, or a loss that is a negative log-likelihood and no sign or step units"},
       {kNeedsEmpiricalFisher, "one that does without the empirical Fisher matrix, or a network"},
       {kNeedsSquares, "one that does without per-sample gradients, or a network"},
-      {kNeedsResiduals, "one that does without residuals, or a sum of squares (losses that are all meanSquaredError)"},
-      {kNeedsSampledLabels, "one that draws no labels from the model, or a loss that is a negative log-likelihood"},
+      {kNeedsResiduals,
+       "one that does without residuals, or a sum of squares: losses that are all meanSquaredError, no sign or step units"},
+      {kNeedsSampledLabels,
+       "one that draws no labels from the model, or a loss that is a negative log-likelihood and no sign or step units"},
       {kNeedsNetwork, "one that does without the layers of a network, or a network"}};
   for (const auto& [need, text] : kTexts) {
     if ((missing & need) != 0) return text;

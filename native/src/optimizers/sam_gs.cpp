@@ -70,7 +70,7 @@ class SamGs final : public TaskRule<T> {
   // The momenta, and the modulated sum times `factor` where that is not zero.
   void advance(TaskWork<T>& work, double factor) noexcept {
     const double keep = options_.beta1, take = 1 - options_.beta1;
-    each_chunk(work.team, work.threads, work.size, [&](std::int64_t first, std::int64_t count) {
+    each_chunk(work.crew, work.threads, work.size, [&](std::int64_t first, std::int64_t count) {
       double sums[kBlock];
       for (std::int64_t from = first; from < first + count; from += kBlock) {
         const std::int64_t block = std::min(kBlock, first + count - from);

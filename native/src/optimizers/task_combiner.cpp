@@ -23,9 +23,9 @@ std::int64_t slots_of(std::int64_t size) noexcept {
 }
 
 template <Scalar T>
-void combine_rows(Team& team, int threads, std::span<const double> a, std::span<const T* const> rows,
+void combine_rows(Crew& crew, int threads, std::span<const double> a, std::span<const T* const> rows,
                   std::int64_t size, T* out) noexcept {
-  each_chunk(team, threads, size, [&](std::int64_t first, std::int64_t count) {
+  each_chunk(crew, threads, size, [&](std::int64_t first, std::int64_t count) {
     double sums[kSumBlock];
     for (std::int64_t from = first; from < first + count; from += kSumBlock) {
       const std::int64_t n = std::min(kSumBlock, first + count - from);
@@ -49,11 +49,11 @@ PairProducts<T>::PairProducts(std::int64_t most_pairs, std::int64_t size)
 }
 
 template <Scalar T>
-void PairProducts<T>::compute(Team& team, int threads, std::span<const Pair> pairs, std::int64_t size,
+void PairProducts<T>::compute(Crew& crew, int threads, std::span<const Pair> pairs, std::int64_t size,
                               double* out) noexcept {
   const std::int64_t slots = std::min(slots_, slots_of(size));
   const auto count = static_cast<std::int64_t>(pairs.size());
-  each_unit(team, size < kWorthSharing ? 1 : threads, slots, [&](std::int64_t slot) {
+  each_unit(crew, size < kWorthSharing ? 1 : threads, slots, [&](std::int64_t slot) {
     double* sums = partials_.data() + slot * count;
     std::fill_n(sums, count, 0.0);
     const std::int64_t end = size * (slot + 1) / slots;
@@ -72,9 +72,9 @@ void PairProducts<T>::compute(Team& team, int threads, std::span<const Pair> pai
 }
 
 void products_of_combinations(std::span<const double> c, std::span<const double> q, int tasks,
-                              std::vector<double>& out) {
+                              std::vector<double>& half, std::vector<double>& out) {
   const auto n = static_cast<std::size_t>(tasks);
-  std::vector<double> half(n * n, 0.0);
+  half.assign(n * n, 0.0);
   for (std::size_t i = 0; i < n; ++i) {
     for (std::size_t k = 0; k < n; ++k) {
       for (std::size_t j = 0; c[i * n + k] != 0 && j < n; ++j) half[i * n + j] += c[i * n + k] * q[k * n + j];
@@ -106,7 +106,46 @@ int cosines_of_products(std::span<const double> products, int tasks, std::vector
   return conflicts;
 }
 
+void reset(TaskCombination& r) noexcept {
+  for (std::vector<double>* list : {&r.norms, &r.cosines, &r.alignments, &r.coefficients, &r.weights,
+                                    &r.resolved_cosines, &r.targets, &r.weight_gradient, &r.next_weights,
+                                    &r.similarities}) {
+    list->clear();
+  }
+  r.resolutions.clear();
+  r.conflicts = r.opposed = r.resolved_conflicts = 0;
+  r.linear = r.weighted = r.resolves = r.equalised = false;
+  r.balance_loss = 0;
+}
+
+void describe_products(std::span<const double> q, int tasks, TaskCombination& result) {
+  const auto n = static_cast<std::size_t>(tasks);
+  result.norms.resize(n);
+  for (std::size_t i = 0; i < n; ++i) result.norms[i] = std::sqrt(q[i * n + i]);
+  result.conflicts = cosines_of_products(q, tasks, result.cosines);
+}
+
+void align_to_direction(std::span<const double> products, double square, TaskCombination& result) {
+  const std::size_t n = result.norms.size();
+  result.alignments.assign(n, 0.0);
+  const double length = std::sqrt(std::max(square, 0.0));
+  for (std::size_t i = 0; i < n; ++i) {
+    if (!(length > 0 && result.norms[i] > 0)) continue;
+    result.alignments[i] = std::clamp(products[i] / length / result.norms[i], -1.0, 1.0);
+    if (result.alignments[i] < kConflict) ++result.opposed;
+  }
+}
+
 namespace {
+
+class TeamCrew final : public Crew {
+ public:
+  explicit TeamCrew(Team& team) noexcept : team_(team) {}
+  void run(int threads, TeamFunction body, void* context) noexcept override { team_.run(threads, body, context); }
+
+ private:
+  Team& team_;
+};
 
 template <Scalar T>
 class Combiner final : public TaskCombiner<T> {
@@ -152,29 +191,28 @@ class Combiner final : public TaskCombiner<T> {
     if (wants_parameters() && given.parameters == nullptr) {
       return Status::error(ErrorCode::kOption, "parameters", "the parameters that lion scales by");
     }
-    if (const Status status = gram(team, threads, given); !status.ok()) return status;
+    TeamCrew crew(team);
+    if (const Status status = gram(crew, threads, given); !status.ok()) return status;
 
-    result = {};
-    result.norms.resize(n);
-    for (std::size_t i = 0; i < n; ++i) result.norms[i] = std::sqrt(q_[i * n + i]);
-    result.conflicts = cosines_of_products(q_, tasks_, result.cosines);
-    TaskWork<T> work{team, threads, given, size_, steps_, q_, products_, out, result};
+    reset(result);
+    describe_products(q_, tasks_, result);
+    TaskWork<T> work{crew, threads, given, size_, steps_, q_, products_, out, result};
     rule_->combine(work);
-    if (result.linear) combine_rows<T>(team, threads, result.coefficients, given.rows, size_, out);
+    if (result.linear) combine_rows<T>(crew, threads, result.coefficients, given.rows, size_, out);
     align(work);
     ++steps_;
     return Status::success();
   }
 
  private:
-  Status gram(Team& team, int threads, const TaskGradients<T>& given) {
+  Status gram(Crew& crew, int threads, const TaskGradients<T>& given) {
     const auto n = static_cast<std::size_t>(tasks_);
     auto& pairs = products_.pairs();
     pairs.clear();
     for (std::size_t i = 0; i < n; ++i) {
       for (std::size_t j = 0; j <= i; ++j) pairs.emplace_back(given.rows[i], given.rows[j]);
     }
-    products_.compute(team, threads, pairs, size_, dots_.data());
+    products_.compute(crew, threads, pairs, size_, dots_.data());
     const double* dot = dots_.data();
     for (std::size_t i = 0; i < n; ++i) {
       for (std::size_t j = 0; j <= i; ++j) q_[i * n + j] = q_[j * n + i] = *dot++;
@@ -203,16 +241,10 @@ class Combiner final : public TaskCombiner<T> {
       pairs.clear();
       for (std::size_t i = 0; i < n; ++i) pairs.emplace_back(work.given.rows[i], work.out);
       pairs.emplace_back(work.out, work.out);
-      products_.compute(work.team, work.threads, pairs, size_, dots_.data());
+      products_.compute(work.crew, work.threads, pairs, size_, dots_.data());
       square = dots_[n];
     }
-    result.alignments.assign(n, 0.0);
-    const double length = std::sqrt(std::max(square, 0.0));
-    for (std::size_t i = 0; i < n; ++i) {
-      if (!(length > 0 && result.norms[i] > 0)) continue;
-      result.alignments[i] = std::clamp(dots_[i] / length / result.norms[i], -1.0, 1.0);
-      if (result.alignments[i] < kConflict) ++result.opposed;
-    }
+    align_to_direction(dots_, square, result);
   }
 
   std::unique_ptr<TaskRule<T>> rule_;
@@ -222,9 +254,11 @@ class Combiner final : public TaskCombiner<T> {
   int tasks_;
 };
 
+}  // namespace
+
 template <Scalar T>
-std::unique_ptr<TaskRule<T>> make_rule(const TaskCombinerSpec& spec, int tasks, std::int64_t size,
-                                       std::vector<std::int64_t> tensors) {
+std::unique_ptr<TaskRule<T>> make_task_rule(const TaskCombinerSpec& spec, int tasks, std::int64_t size,
+                                            std::vector<TaskPiece> pieces) {
   switch (spec.method) {
     case TaskMethod::kWeightedSum: return make_weighted_sum<T>(spec, tasks);
     case TaskMethod::kPcGrad: return make_pc_grad<T>(spec, tasks);
@@ -232,13 +266,13 @@ std::unique_ptr<TaskRule<T>> make_rule(const TaskCombinerSpec& spec, int tasks, 
     case TaskMethod::kCaGrad: return make_ca_grad<T>(spec, tasks);
     case TaskMethod::kGradNorm: return make_grad_norm<T>(spec, tasks, size);
     case TaskMethod::kSamGs: return make_sam_gs<T>(spec, tasks, size);
-    case TaskMethod::kGCond: return make_g_cond<T>(spec, tasks, size, std::move(tensors));
+    case TaskMethod::kGCond: return make_g_cond<T>(spec, tasks, size, std::move(pieces));
   }
   return nullptr;
 }
 
-Status check_lengths(const TaskCombinerSpec& spec, std::int64_t tasks, std::int64_t size,
-                     std::span<const std::int64_t> tensors) {
+Status check_task_combiner(const TaskCombinerSpec& spec, std::int64_t tasks, std::int64_t size,
+                           std::span<const std::int64_t> tensors) {
   const auto wrong = [](const char* name, const char* expected, std::int64_t received) {
     return Status::error(ErrorCode::kShape, name, expected, received);
   };
@@ -275,19 +309,28 @@ Status check_lengths(const TaskCombinerSpec& spec, std::int64_t tasks, std::int6
   return Status::success();
 }
 
-}  // namespace
-
 template <Scalar T>
 Status TaskCombiner<T>::create(const TaskCombinerSpec& spec, std::int64_t tasks, std::int64_t parameters,
                                std::vector<std::int64_t> tensors, std::unique_ptr<TaskCombiner>& out) {
-  if (const Status status = check_lengths(spec, tasks, parameters, tensors); !status.ok()) return status;
+  if (const Status status = check_task_combiner(spec, tasks, parameters, tensors); !status.ok()) return status;
   const int count = static_cast<int>(tasks);
-  out = std::make_unique<Combiner<T>>(make_rule<T>(spec, count, parameters, std::move(tensors)), count, parameters);
+  std::vector<TaskPiece> pieces;
+  std::int64_t first = 0;
+  for (const std::int64_t length : tensors) {
+    pieces.push_back({static_cast<int>(pieces.size()), first, length});
+    first += length;
+  }
+  if (pieces.empty()) pieces.push_back({0, 0, parameters});
+  out = std::make_unique<Combiner<T>>(make_task_rule<T>(spec, count, parameters, std::move(pieces)), count, parameters);
   return Status::success();
 }
 
 template class PairProducts<float>;
 template class PairProducts<double>;
+template std::unique_ptr<TaskRule<float>> make_task_rule<float>(const TaskCombinerSpec&, int, std::int64_t,
+                                                                std::vector<TaskPiece>);
+template std::unique_ptr<TaskRule<double>> make_task_rule<double>(const TaskCombinerSpec&, int, std::int64_t,
+                                                                  std::vector<TaskPiece>);
 template class TaskCombiner<float>;
 template class TaskCombiner<double>;
 

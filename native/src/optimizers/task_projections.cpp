@@ -21,7 +21,8 @@ class PcGrad final : public TaskRule<T> {
   void combine(TaskWork<T>& work) override {
     const int n = work.tasks();
     const auto size = static_cast<std::size_t>(n);
-    std::vector<double> c(size * size, 0.0), products(size);
+    std::vector<double>&c = c_, &products = products_;
+    c.assign(size * size, 0.0), products.resize(size);
     RandomSequence random(options_.seed, Stream::kTaskOrder, static_cast<std::uint64_t>(work.step));
     for (int i = 0; i < n; ++i) {
       double* own = c.data() + i * n;
@@ -44,9 +45,8 @@ class PcGrad final : public TaskRule<T> {
     for (std::size_t i = 0; i < size; ++i) {
       for (std::size_t j = 0; j < size; ++j) result.coefficients[j] += c[i * size + j] / (mean_ ? n : 1);
     }
-    std::vector<double> resolved;
-    products_of_combinations(c, work.q, n, resolved);
-    result.resolved_conflicts = cosines_of_products(resolved, n, result.resolved_cosines);
+    products_of_combinations(c, work.q, n, half_, resolved_);
+    result.resolved_conflicts = cosines_of_products(resolved_, n, result.resolved_cosines);
   }
 
  private:
@@ -68,6 +68,7 @@ class PcGrad final : public TaskRule<T> {
   bool mean_;
   std::size_t tasks_;
   std::vector<std::uint32_t> order_;
+  std::vector<double> c_, products_, half_, resolved_;
 };
 
 }  // namespace

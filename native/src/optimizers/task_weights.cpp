@@ -47,7 +47,8 @@ class Mgda final : public TaskRule<T> {
   void combine(TaskWork<T>& work) override {
     TaskCombination& result = work.result;
     const auto n = static_cast<std::size_t>(work.tasks());
-    std::vector<double> factors(n, 1.0);
+    std::vector<double>& factors = factors_;
+    factors.assign(n, 1.0);
     for (std::size_t i = 0; i < n; ++i) {
       double scale = 1;
       if (wants_losses()) scale *= work.given.losses[i];
@@ -79,7 +80,7 @@ class Mgda final : public TaskRule<T> {
  private:
   MgdaOptions options_;
   SimplexProgram program_;
-  std::vector<double> scaled_;
+  std::vector<double> scaled_, factors_;
 };
 
 // Liu et al. 2021 (arXiv 2110.14048): d maximises min_i g_i . d in the ball |d - g0| <= c |g0| around the mean g0. With
@@ -218,16 +219,20 @@ class GradNorm final : public TaskRule<T> {
     result.weights = result.coefficients = weights_;
     if (work.step == 0 && !given_) std::copy(losses.begin(), losses.end(), initial_.begin());
 
-    std::vector<double> norms = result.norms;
-    if (options_.count < work.size) {
+    std::vector<double>& norms = norms_;
+    norms = result.norms;
+    if (!work.part_norms.empty()) {
+      norms.assign(work.part_norms.begin(), work.part_norms.end());
+    } else if (options_.count < work.size) {
       auto& pairs = work.products.pairs();
       pairs.clear();
       for (const T* row : work.given.rows) pairs.emplace_back(row + options_.first, row + options_.first);
-      work.products.compute(work.team, work.threads, pairs, options_.count, norms.data());
+      work.products.compute(work.crew, work.threads, pairs, options_.count, norms.data());
       for (double& norm : norms) norm = std::sqrt(norm);
     }
     constexpr double kLeastLoss = 1e-12, kLeastWeight = 1e-6;
-    std::vector<double> rates(n);
+    std::vector<double>& rates = rates_;
+    rates.resize(n);
     double mean_rate = 0, mean_norm = 0;
     for (std::size_t i = 0; i < n; ++i) {
       rates[i] = losses[i] / std::max(initial_[i], kLeastLoss);
@@ -252,7 +257,7 @@ class GradNorm final : public TaskRule<T> {
 
  private:
   GradNormOptions options_;
-  std::vector<double> weights_, initial_;
+  std::vector<double> weights_, initial_, norms_, rates_;
   std::array<TaskState<T>, 2> states_;
   bool given_;
 };

@@ -105,18 +105,19 @@ double Batch<T>::weight_of(const Head& head, const LossSpec& loss, std::size_t n
 
 template <Scalar T>
 void Batch<T>::select(const Dataset& data, const std::uint32_t* index, std::int64_t rows,
-                      std::int64_t first_row) noexcept {
+                      std::int64_t first_row, const double* factors) noexcept {
   data_ = &data;
   index_ = selected_ = index;
+  factors_ = selected_factors_ = factors;
   rows_ = rows;
   first_row_ = selected_first_ = first_row;
   for (std::size_t h = 0; h < heads_.size(); ++h) {
     const LossSpec& loss = losses_[h];
     Head& head = heads_[h];
     const bool by_class = head.classes && !loss.class_weights.empty();
-    head.weighted = data.weights() != nullptr || (by_class && !head.expanded);
+    head.weighted = data.weights() != nullptr || factors != nullptr || (by_class && !head.expanded);
     head.mass = loss.sum_reduction ? 1.0 : static_cast<double>(rows);
-    if (!loss.sum_reduction && loss.normalize_weights && (head.weighted || by_class)) {
+    if (!loss.sum_reduction && loss.normalize_weights && (data.weights() != nullptr || by_class)) {
       head.mass = 0;
       for (std::int64_t r = 0; r < rows; ++r) {
         head.mass += weight_of(head, loss, h, source(r)) * (head.expanded ? class_weight(loss, h, source(r)) : 1.0);
@@ -128,6 +129,7 @@ void Batch<T>::select(const Dataset& data, const std::uint32_t* index, std::int6
 template <Scalar T>
 void Batch<T>::select_part(std::int64_t first, std::int64_t rows) noexcept {
   index_ = selected_ != nullptr ? selected_ + first : nullptr;
+  factors_ = selected_factors_ != nullptr ? selected_factors_ + first : nullptr;
   first_row_ = selected_first_ + (selected_ != nullptr ? 0 : first);
   rows_ = rows;
 }
@@ -158,7 +160,9 @@ void Batch<T>::load(const Pass<T>& pass, std::int64_t first, std::int64_t count)
         T* row = head.targets.data() + r * head.ld;
         for (std::int64_t c = 0; c < head.width; ++c) row[c] = c == head.labels[at] ? T(1) : T(0);
       }
-      if (head.weighted) head.weights[at] = weight_of(head, losses_[h], h, source(r));
+      if (!head.weighted) continue;
+      head.weights[at] = weight_of(head, losses_[h], h, source(r));
+      if (factors_ != nullptr) head.weights[at] *= factors_[r];
     }
   }
 }
@@ -198,6 +202,19 @@ bool Batch<T>::evaluate(const Pass<T>& pass, Deltas deltas, std::int64_t first, 
     for (std::int64_t r = first; r < first + count; ++r) sum += heads_[h].losses[static_cast<std::size_t>(r)];
   }
   return std::isfinite(sum);
+}
+
+template <Scalar T>
+bool Batch<T>::loss_is_finite(std::int64_t row) const noexcept {
+  for (const Head& head : heads_) {
+    if (!std::isfinite(head.losses[static_cast<std::size_t>(row)])) return false;
+  }
+  return true;
+}
+
+template <Scalar T>
+void Batch<T>::drop_loss(std::int64_t row) noexcept {
+  for (Head& head : heads_) head.losses[static_cast<std::size_t>(row)] = 0;
 }
 
 template <Scalar T>

@@ -41,8 +41,10 @@ class Batch {
   Batch(const Network<T>& network, std::vector<LossSpec> losses, std::int64_t max_rows);
 
   const std::vector<LossSpec>& losses() const noexcept { return losses_; }
-  // Row r of the batch is row index[r] of the data, or first_row + r without an index.
-  void select(const Dataset& data, const std::uint32_t* index, std::int64_t rows, std::int64_t first_row = 0) noexcept;
+  // Row r of the batch is row index[r] of the data, or first_row + r without an index. `factors`, one a row, multiply the
+  // rows' losses as sample weights do, but count for no mass; null: 1.
+  void select(const Dataset& data, const std::uint32_t* index, std::int64_t rows, std::int64_t first_row = 0,
+              const double* factors = nullptr) noexcept;
   // Only rows first.. of what was selected, as rows 0.. of the pass; mass and divisor remain those of the whole.
   void select_part(std::int64_t first, std::int64_t rows) noexcept;
   std::int64_t rows() const noexcept { return rows_; }
@@ -58,6 +60,10 @@ class Batch {
   LossCurvatureRows<T> curvature_rows(const Pass<T>& pass, std::size_t head, Deltas deltas, std::int64_t first,
                                       std::int64_t count) const noexcept;
 
+  // After evaluate: false where a head's loss of the row is not; and makes them 0.
+  bool loss_is_finite(std::int64_t row) const noexcept;
+  void drop_loss(std::int64_t row) noexcept;
+
   // After evaluate of all rows; sums run in the order of the rows.
   double head_loss(std::size_t head) const noexcept;   // reduced, without the head's weight
   double loss() const noexcept;                        // sum over heads of weight times loss
@@ -70,6 +76,7 @@ class Batch {
   const std::int32_t* labels(std::size_t head) const noexcept;
   const T* targets(std::size_t head) const noexcept;
   std::int64_t ld_targets(std::size_t head) const noexcept { return heads_[head].ld; }
+  const double* factors() const noexcept { return factors_; }  // those of select
   // Sample weights alone, by which metrics count, or null for 1; class weights belong to the loss.
   const double* sample_weights() const noexcept { return data_->weights() != nullptr ? sample_weights_.data() : nullptr; }
 
@@ -104,6 +111,8 @@ class Batch {
   const Dataset* data_ = nullptr;
   const std::uint32_t* index_ = nullptr;     // of the part
   const std::uint32_t* selected_ = nullptr;  // of all that was selected
+  const double* factors_ = nullptr;  // of the part
+  const double* selected_factors_ = nullptr;
   std::int64_t rows_ = 0, first_row_ = 0, selected_first_ = 0;
 };
 

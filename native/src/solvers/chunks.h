@@ -15,9 +15,9 @@ inline constexpr std::int64_t kVectorChunk = 8192;
 // Below this a pass over a vector takes less time than two threads take to meet.
 inline constexpr std::int64_t kWorthSharing = 4 * kVectorChunk;
 
-// body(unit) for [0, units), contiguous shares; by the leader of the team.
-template <class Body>
-void each_unit(Team& team, int threads, std::int64_t units, Body&& body) noexcept {
+// body(unit) for [0, units), contiguous shares; by the leader of the team (or of what else runs a TeamFunction).
+template <class Leader, class Body>
+void each_unit(Leader& team, int threads, std::int64_t units, Body&& body) noexcept {
   struct Work {
     Body& body;
     std::int64_t units;
@@ -34,8 +34,8 @@ void each_unit(Team& team, int threads, std::int64_t units, Body&& body) noexcep
 }
 
 // body(first, count) for the chunks of a vector.
-template <class Body>
-void each_chunk(Team& team, int threads, std::int64_t size, Body&& body) noexcept {
+template <class Leader, class Body>
+void each_chunk(Leader& team, int threads, std::int64_t size, Body&& body) noexcept {
   each_unit(team, size < kWorthSharing ? 1 : threads, ceil_div(size, kVectorChunk), [&](std::int64_t chunk) {
     body(chunk * kVectorChunk, std::min(kVectorChunk, size - chunk * kVectorChunk));
   });

@@ -20,17 +20,22 @@ template <Scalar T>
 EpochRun<T>::EpochRun(std::shared_ptr<Model<T>> model, std::shared_ptr<const Dataset> data,
                       const TrainingOptions& options, std::unique_ptr<RunObserver> observer)
     : model_(std::move(model)), data_(std::move(data)), options_(options), observer_(std::move(observer)),
-      sampler_(data_->rows(), options_.rows, options_.shuffle, options_.seed),
       parameters_(static_cast<std::size_t>(model_->network().arena_size())) {}
 
 template <Scalar T>
 Status EpochRun<T>::prepare() {
   const Network<T>& network = model_->network();
   const bool none = options_.has_rows && options_.rows.empty();
-  if (none || sampler_.count() < 1) return Status::error(ErrorCode::kShape, "data", "at least one row to train on");
+  const std::int64_t count = options_.rows.empty() ? data_->rows() : static_cast<std::int64_t>(options_.rows.size());
+  if (none || count < 1) return Status::error(ErrorCode::kShape, "data", "at least one row to train on");
   if (options_.batch_size < 1) return Status::error(ErrorCode::kOption, "batchSize", "at least 1", options_.batch_size);
-  options_.batch_size = std::min(options_.batch_size, sampler_.count());
+  options_.batch_size = std::min(options_.batch_size, count);
   if (Status s = check_rows(); !s.ok()) return s;
+  // Which rows a private run draws is as secret as its noise.
+  const std::uint64_t seed = options_.privacy ? options_.privacy->seed : options_.seed;
+  const SamplerInput input{data_->rows(), options_.rows, options_.shuffle, seed, options_.batch_size,
+                           options_.epochs};
+  if (Status s = make_sampler(options_.sampling, input, sampler_); !s.ok()) return s;
   if (validation_data() != nullptr) {
     if (Status s = Evaluator<T>::create(network, options_.tasks, options_.l2, evaluator_); !s.ok()) return s;
   }
@@ -43,10 +48,11 @@ Status EpochRun<T>::prepare() {
     if (options_.early_stopping.restore_best) best_parameters_ = AlignedBuffer<T>(parameters_.size());
   }
   if (options_.has_state) {
-    if (options_.state.position < 0 || options_.state.position > sampler_.count() || options_.state.epoch < 0) {
+    if (options_.state.position < 0 || options_.state.position > count || options_.state.epoch < 0) {
       return Status::error(ErrorCode::kState, "state", "a position within this data set", options_.state.position,
-                           sampler_.count());
+                           count);
     }
+    if (Status s = restore_sampler(*sampler_, options_.state); !s.ok()) return s;
     epoch_ = options_.state.epoch;
   }
   model_->snapshot(parameters_.span());
@@ -81,7 +87,8 @@ Status EpochRun<T>::check_rows() const noexcept {
 template <Scalar T>
 bool EpochRun<T>::advance(Team& team) noexcept {
   const Clock::time_point start = Clock::now();
-  while (!ended_ && seconds_since(start) < kSliceSeconds) {
+  const auto waits = [this] { return waiting() && !aborting(); };
+  while (!ended_ && !waits() && seconds_since(start) < kSliceSeconds) {
     if (aborting()) {
       settle(team);
       if (stability_ != nullptr) stability_->cancel();
@@ -97,7 +104,7 @@ bool EpochRun<T>::advance(Team& team) noexcept {
     }
   }
   if (!ended_ && is_settled()) publish_if_due();
-  return !ended_;
+  return !ended_ && !waits();
 }
 
 template <Scalar T>
@@ -107,6 +114,7 @@ void EpochRun<T>::publish_if_due() noexcept {
 
 template <Scalar T>
 void EpochRun<T>::finished() noexcept {
+  if (!ended_) return ask();
   model_->release();
   observer_->on_end(end_);
 }
@@ -114,8 +122,9 @@ void EpochRun<T>::finished() noexcept {
 template <Scalar T>
 TrainingState EpochRun<T>::state() const {
   TrainingState state = optimizer_state();
+  sampler_->save(state);
   state.epoch = epoch_;
-  state.position = epoch_ < options_.epochs ? sampler_.position() : 0;
+  state.position = epoch_ < options_.epochs ? sampler_->position() : 0;
   state.seed = options_.seed;
   state.loss_sum = loss_sum_;
   state.weight_sum = weight_sum_;
@@ -145,18 +154,18 @@ Status EpochRun<T>::check_early_stopping() const noexcept {
 
 template <Scalar T>
 void EpochRun<T>::start_epoch(bool resumed) noexcept {
-  sampler_.start_epoch(epoch_);
+  sampler_->start_epoch(epoch_);
   loss_sum_ = weight_sum_ = train_seconds_ = validation_seconds_ = 0;
   if (!resumed) return;
-  sampler_.set_position(options_.state.position);
+  sampler_->set_position(options_.state.position);
   loss_sum_ = options_.state.loss_sum;
   weight_sum_ = options_.state.weight_sum;
 }
 
 template <Scalar T>
 void EpochRun<T>::take_steps(Team& team, Clock::time_point slice) noexcept {
-  if (!sampler_.done() || !is_settled()) run_steps(team, slice);
-  if (ended_ || !sampler_.done() || !is_settled()) return;
+  if (!sampler_->done() || !is_settled()) run_steps(team, slice);
+  if (ended_ || !sampler_->done() || !is_settled()) return;
   if (evaluator_ != nullptr) {
     const std::vector<std::uint32_t>& rows = options_.validation_rows;
     const bool all = !options_.has_validation_rows;
@@ -193,7 +202,7 @@ void EpochRun<T>::take_record(Team& team, Clock::time_point slice) {
 
 template <Scalar T>
 void EpochRun<T>::tell_step(double loss, double seconds_of_epoch) {
-  StepRecord record{epoch_ + 1, updates(), sampler_.position(), sampler_.count(), loss, learning_rate_,
+  StepRecord record{epoch_ + 1, updates(), sampler_->position(), sampler_->count(), loss, learning_rate_,
                     total_seconds_ + seconds_of_epoch, {}};
   describe(record.step);
   observer_->on_step(record);
@@ -223,7 +232,7 @@ void EpochRun<T>::finish_epoch() {
   if (model_->try_publish(parameters_.span())) published_ = Clock::now();
   observer_->on_epoch(record);
   if (stop || converged_[0] != '\0') {
-    sampler_.set_position(0);  // a run that goes on from here begins the next epoch
+    sampler_->set_position(0);  // a run that goes on from here begins the next epoch
     end(converged_[0] != '\0' ? EndReason::kCompleted : EndReason::kEarlyStopped);
   } else if (epoch_ < options_.epochs) {
     start_epoch(false);

@@ -44,6 +44,9 @@ class EpochRun : public TrainingRun {
   virtual void settle(Team& team) noexcept { (void)team; }
   // True where parameters_ are those of a whole step.
   virtual bool is_settled() const noexcept { return true; }
+  // The steps go on when the caller has answered ask(), which is called once the run is out of the queue.
+  virtual bool waiting() const noexcept { return false; }
+  virtual void ask() {}
   virtual std::int64_t updates() const noexcept = 0;
   // Updates, names and arrays, without the position.
   virtual TrainingState optimizer_state() const = 0;
@@ -57,6 +60,7 @@ class EpochRun : public TrainingRun {
   }
   bool wants_step_record() const noexcept { return options_.step_every > 0 && updates() % options_.step_every == 0; }
   void tell_step(double loss, double seconds_of_epoch);
+  std::int64_t current_epoch() const noexcept { return epoch_ + 1; }
   bool aborting() const noexcept { return abort_.load(std::memory_order_relaxed); }
   void publish_if_due() noexcept;
   // `where`: what was not finite.
@@ -67,7 +71,7 @@ class EpochRun : public TrainingRun {
   std::shared_ptr<const Dataset> data_;
   TrainingOptions options_;
   std::unique_ptr<RunObserver> observer_;
-  Sampler sampler_;
+  std::unique_ptr<Sampler> sampler_;
   AlignedBuffer<T> parameters_;
   int threads_ = 1;
   bool ended_ = false;

@@ -48,7 +48,7 @@ class MinimizerRun final : public EpochRun<T> {
     }
     make_chunks();
     before_ = AlignedBuffer<T>(parameters_.size());
-    whole_ = options_.batch_size == sampler_.count();
+    whole_ = options_.batch_size == sampler_->count();
     objective_->set_steady(whole_, whole_ && chunks_ <= 1);
     // Makes the workspaces, so that what cannot be had is an error of the call.
     const std::uint32_t* rows = options_.rows.empty() ? nullptr : options_.rows.data();
@@ -58,7 +58,7 @@ class MinimizerRun final : public EpochRun<T> {
   }
 
   void make_chunks() {
-    const std::int64_t count = sampler_.count();
+    const std::int64_t count = sampler_->count();
     std::int64_t size = options_.curvature_batch_size;
     if (size == 0 && options_.batch_size > kDefaultCurvatureRows) size = kDefaultCurvatureRows;
     chunks_ = size == 0 ? 0 : ceil_div(count, std::min(size, count));
@@ -70,7 +70,7 @@ class MinimizerRun final : public EpochRun<T> {
       for (std::uint32_t& row : order_) row = options_.rows[row];
     }
   }
-  std::int64_t chunk_start(std::int64_t chunk) const noexcept { return sampler_.count() * chunk / chunks_; }
+  std::int64_t chunk_start(std::int64_t chunk) const noexcept { return sampler_->count() * chunk / chunks_; }
   Status select_chunk(Samples samples, std::int64_t chunk) {
     const std::int64_t first = chunk_start(chunk);
     return objective_->select(samples, data_, order_.data() + first, chunk_start(chunk + 1) - first);
@@ -106,7 +106,7 @@ class MinimizerRun final : public EpochRun<T> {
   void run_steps(Team& team, typename Clock::time_point slice) noexcept override {
     const auto slice_end = slice + std::chrono::milliseconds(Job::kSliceMilliseconds);
     while (!ended_ && !this->aborting() && Clock::now() < slice_end) {
-      if (!session_ && (sampler_.done() || converged_[0] != '\0')) return;
+      if (!session_ && (sampler_->done() || converged_[0] != '\0')) return;
       advance_update(team, slice_end);
     }
   }
@@ -134,8 +134,8 @@ class MinimizerRun final : public EpochRun<T> {
 
   void begin_update() {
     std::memcpy(before_.data(), parameters_.data(), before_.bytes());
-    position_ = sampler_.position();
-    const std::span<const std::uint32_t> rows = sampler_.next(options_.batch_size);
+    position_ = sampler_->position();
+    const std::span<const std::uint32_t> rows = sampler_->next(options_.batch_size).rows;
     rows_ = static_cast<std::int64_t>(rows.size());
     if (!select(rows.data(), rows_).ok()) return fail();
     session_.emplace(threads_);
@@ -149,7 +149,7 @@ class MinimizerRun final : public EpochRun<T> {
     if (failed) return fail();
     const MinimizerReport& report = result_.report;
     switch (result_.outcome) {
-      case UpdateOutcome::kStopped: sampler_.set_position(position_); return;
+      case UpdateOutcome::kStopped: sampler_->set_position(position_); return;
       case UpdateOutcome::kNotFinite:
         this->end(EndReason::kNotFinite, where_not_finite(result_, model_->network()));
         return;
@@ -158,7 +158,7 @@ class MinimizerRun final : public EpochRun<T> {
     }
     this->record_step(report.loss, report.learning_rate, rows_);
     if (this->wants_step_record()) this->tell_step(report.loss, train_seconds_);
-    if (converged_[0] != '\0' && !sampler_.done()) this->end(EndReason::kCompleted);
+    if (converged_[0] != '\0' && !sampler_->done()) this->end(EndReason::kCompleted);
     if (!ended_) this->publish_if_due();
   }
 

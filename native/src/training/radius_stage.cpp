@@ -22,6 +22,7 @@ bool counts(const StepSizeSpec& spec, const std::string& name) noexcept { return
 template <Scalar T>
 Status RadiusStage<T>::check(const Network<T>& network, const TrainingOptions& options) {
   const StepSizeSpec& spec = *options.step_size;
+  if (Status s = check_differentiable(network, "stepSize"); !s.ok()) return s;
   for (std::size_t h = 0; h < options.tasks.size(); ++h) {
     if (counts(spec, network.heads()[h].name) && on_logits(options.tasks[h].loss)) return Status::success();
   }

@@ -6,6 +6,7 @@
 
 #include "kernels/kernel_table.h"
 #include "network/layer.h"
+#include "training/gradient_chain_stage.h"
 #include "training/tasks.h"
 
 namespace krylov {
@@ -31,8 +32,27 @@ Status check_no_stages(const TrainingOptions& options) {
   if (options.clipping) {
     return Status::error(ErrorCode::kOption, "clipping", "none: this optimizer looks at the function more than once");
   }
+  if (!options.gradient.empty()) {
+    return Status::error(ErrorCode::kOption, "gradient", "none: this optimizer looks at the function more than once");
+  }
   if (options.step_size) {
     return Status::error(ErrorCode::kOption, "stepSize", "none: this optimizer finds its step sizes itself");
+  }
+  if (options.multitask) {
+    return Status::error(ErrorCode::kOption, "multitask", "none: this optimizer looks at the function more than once");
+  }
+  if (options.weights) {
+    return Status::error(ErrorCode::kOption, "weights", "none: this optimizer looks at the function more than once");
+  }
+  if (options.privacy) {
+    return Status::error(ErrorCode::kOption, "privacy", "none: this optimizer looks at the function more than once");
+  }
+  if (options.sampling && options.sampling->kind != SamplingKind::kShuffled) {
+    return Status::error(ErrorCode::kOption, "sampling", "shuffled: this optimizer looks at the function more than once");
+  }
+  if (options.gradients) {
+    return Status::error(ErrorCode::kOption, "record.gradients",
+                         "none: this optimizer looks at the function more than once");
   }
   return Status::success();
 }
@@ -66,17 +86,57 @@ Status StepEngine<T>::create(const Network<T>& network, const TrainingOptions& o
 
 template <Scalar T>
 Status StepEngine<T>::make_stages(const TrainingOptions& options, std::int64_t max_rows) {
+  if (options.weights) {
+    if (Status s = SampleWeighting<T>::check(*network_, options); !s.ok()) return s;
+    if (Status s = check_per_sample("weights", options.tasks); !s.ok()) return s;
+    weighting_ = std::make_unique<SampleWeighting<T>>(*network_, options, max_rows);
+    stages_.push_back(weighting_.get());
+    deltas_ = Deltas::kPerSample;
+  }
   if (options.clipping) {
     if (Status s = SampleClipping<T>::check(*network_, *options.clipping); !s.ok()) return s;
     if (Status s = check_per_sample("clipping", options.tasks); !s.ok()) return s;
-    clipping_ = std::make_unique<SampleClipping<T>>(*network_, *options.clipping, max_rows);
+    const bool whole = weighting_ != nullptr && (weighting_->decides() || weighting_->asks());
+    if (whole && options.clipping->drop_not_finite && !options.privacy) {
+      return Status::error(ErrorCode::kOption, "clipping.notFinite", "'throw' with weights that look at the whole batch");
+    }
+    const PrivacySpec* privacy = options.privacy ? &*options.privacy : nullptr;
+    clipping_ = std::make_unique<SampleClipping<T>>(*network_, *options.clipping, max_rows, privacy);
     stages_.push_back(clipping_.get());
     deltas_ = Deltas::kPerSample;
+  }
+  if (options.privacy) {
+    if (Status s = PrivacyNoise<T>::check(options); !s.ok()) return s;
+    privacy_ = std::make_unique<PrivacyNoise<T>>(*network_, *options.privacy, *clipping_);
+    stages_.push_back(privacy_.get());
+  }
+  if (const RowScore score = score_of(options.sampling); score != RowScore::kNone) {
+    if (Status s = check_per_sample("sampling", options.tasks); !s.ok()) return s;
+    if (options.multitask) {
+      return Status::error(ErrorCode::kOption, "sampling", "one that needs no scores of samples, beside multitask");
+    }
+    scores_ = std::make_unique<RowScores<T>>(*network_, score, max_rows);
   }
   if (options.step_size) {
     if (Status s = RadiusStage<T>::check(*network_, options); !s.ok()) return s;
     radius_ = std::make_unique<RadiusStage<T>>(*network_, options, max_rows);
     stages_.push_back(radius_.get());
+  }
+  if (options.gradients) {
+    if (Status s = GradientRecord<T>::check(options); !s.ok()) return s;
+    if (Status s = check_per_sample("record.gradients", options.tasks); !s.ok()) return s;
+    record_ = std::make_unique<GradientRecord<T>>(*network_, *options.gradients, sum_reduction_, max_rows);
+    stages_.push_back(record_.get());
+  }
+  if (options.multitask) {
+    if (Status s = TaskStage<T>::check(*network_, options); !s.ok()) return s;
+    multitask_ = std::make_unique<TaskStage<T>>(*network_, options, max_rows);
+    stages_.push_back(multitask_.get());
+  }
+  if (!options.gradient.empty()) {
+    std::unique_ptr<GradientChainStage<T>> chain;
+    if (Status s = GradientChainStage<T>::create(*network_, options.gradient, chain); !s.ok()) return s;
+    gradient_stages_.push_back(std::move(chain));
   }
   for (const auto& stage : gradient_stages_) stages_.push_back(stage.get());
   if (!gradient_stages_.empty()) whole_ = AlignedBuffer<T>(static_cast<std::size_t>(network_->arena_size()));
@@ -91,28 +151,75 @@ void StepEngine<T>::attach(T* parameters) noexcept {
 }
 
 template <Scalar T>
-void StepEngine<T>::begin(const Dataset& data, const std::uint32_t* index, std::int64_t rows) noexcept {
+void StepEngine<T>::begin_scores(const Dataset& data, const std::uint32_t* index, std::int64_t rows) noexcept {
   batch_.select(data, index, rows);
+  pass_.rows = rows;
+  optimizer_->begin();
+}
+
+template <Scalar T>
+void StepEngine<T>::score(Barrier* barrier, int thread, int threads) noexcept {
+  const auto [first, count] = rows_of(thread, threads);
+  Pass<T> pass = pass_;
+  pass.training = false;
+  if (has_place() && scores_->needs_backward()) {
+    place(thread, threads);
+    Member{barrier, thread, threads}.meet();
+  } else {
+    pass.parameters = parameters_;
+  }
+  if (count > 0) scores_->of_pool(pass, batch_, first, count);
+}
+
+template <Scalar T>
+std::span<const double> StepEngine<T>::scores() const noexcept {
+  return scores_ != nullptr ? scores_->values(pass_.rows) : std::span<const double>{};
+}
+
+template <Scalar T>
+void StepEngine<T>::begin(const Dataset& data, const std::uint32_t* index, std::int64_t rows,
+                          const double* factors) noexcept {
+  batch_.select(data, index, rows, 0, factors);
   pass_.rows = rows;
   pass_.step = static_cast<std::uint64_t>(optimizer_->updates());
   losses_finite_.store(true, std::memory_order_relaxed);
   not_finite_unit_.store(-1, std::memory_order_relaxed);
   for (Stage<T>* stage : stages_) stage->begin();
+  if (privacy_ != nullptr) privacy_->begin_update(optimizer_->updates());
+  if (record_ != nullptr) {
+    const bool reduced = deltas_ == Deltas::kReduced && !sum_reduction_;
+    record_->prepare(optimizer_->updates() + 1, rows, reduced ? static_cast<double>(rows) : 1.0);
+  }
   optimizer_->begin();
 }
 
 template <Scalar T>
 void StepEngine<T>::take(Barrier* barrier, int thread, int threads) noexcept {
-  const Member member{barrier, thread, threads};
-  const Range range = rows_of(thread, threads);
+  take_losses(barrier, thread, threads);
+  if (weighting_ != nullptr) weigh({barrier, thread, threads});
+  take_update(barrier, thread, threads);
+}
+
+template <Scalar T>
+void StepEngine<T>::take_losses(Barrier* barrier, int thread, int threads) noexcept {
   if (has_place()) {
     place(thread, threads);
-    member.meet();
+    Member{barrier, thread, threads}.meet();
   }
-  losses(range);
+  losses(rows_of(thread, threads));
+}
+
+template <Scalar T>
+void StepEngine<T>::take_update(Barrier* barrier, int thread, int threads) noexcept {
+  const Member member{barrier, thread, threads};
+  const Range range = rows_of(thread, threads);
   backward(range);
   member.meet();
   if (!updated()) return;
+  if (multitask_ != nullptr) {
+    multitask_->combine(pass_, batch_, gradient_scale(), member);
+    if (!updated()) return;
+  }
   if (!whole_.empty()) {
     whole_gradient(member);
     if (!updated()) return;
@@ -166,15 +273,33 @@ void StepEngine<T>::losses(Range range) noexcept {
   if (count <= 0) return;
   batch_.load(pass_, first, count);
   pass_.forward(first, count);
-  if (!batch_.evaluate(pass_, deltas_, first, count)) losses_finite_.store(false, std::memory_order_relaxed);
+  const bool finite = batch_.evaluate(pass_, deltas_, first, count);
+  // Samples that are left out take their losses with them.
+  if (!finite && (clipping_ == nullptr || !clipping_->drops())) losses_finite_.store(false, std::memory_order_relaxed);
+  if (weighting_ != nullptr) weighting_->observe(pass_, batch_, first, count);
+}
+
+template <Scalar T>
+void StepEngine<T>::weigh(const Member& member) noexcept {
+  if (!weighting_->decides()) return;
+  member.meet();
+  if (member.thread == 0 && losses_finite()) weighting_->decide(pass_);
+  member.meet();
 }
 
 template <Scalar T>
 void StepEngine<T>::backward(Range range) noexcept {
   const auto [first, count] = range;
   if (count <= 0) return;
+  if (weighting_ != nullptr) weighting_->scale(pass_, first, count);
+  if (multitask_ != nullptr) return multitask_->backward(pass_, first, count);
   pass_.backward(first, count);
-  if (clipping_ != nullptr) clipping_->clip(pass_, first, count);
+  if (scores_ != nullptr) {
+    const bool reduced = deltas_ == Deltas::kReduced && !sum_reduction_;
+    scores_->of_step(pass_, batch_, reduced ? double(pass_.rows) : 1.0, first, count);
+  }
+  if (clipping_ != nullptr) clipping_->clip(pass_, batch_, first, count);
+  if (record_ != nullptr) record_->rows(pass_, first, count);
 }
 
 template <Scalar T>
@@ -201,12 +326,23 @@ void StepEngine<T>::whole_gradient(const Member& member) noexcept {
 }
 
 template <Scalar T>
+T StepEngine<T>::gradient_scale() const noexcept {
+  const bool mean = deltas_ == Deltas::kPerSample && !sum_reduction_;
+  const double size = privacy_ != nullptr ? privacy_->divisor() : double(pass_.rows);
+  return mean ? static_cast<T>(1.0 / size) : T(1);
+}
+
+template <Scalar T>
 void StepEngine<T>::gradient(std::size_t u, T* out) noexcept {
   const GradientUnit& unit = network_->units()[u];
   const std::int64_t size = (unit.row1 - unit.row0) * kPanel<T>;
-  // Deltas of single samples have no share of the mean in them yet.
-  const bool mean = deltas_ == Deltas::kPerSample && !sum_reduction_;
-  pass_.gradient(unit, mean ? static_cast<T>(1.0 / double(pass_.rows)) : T(1), out);
+  if (multitask_ != nullptr) {
+    multitask_->gradient(pass_, u, gradient_scale(), out);
+  } else {
+    pass_.gradient(unit, gradient_scale(), out);
+  }
+  if (record_ != nullptr) record_->unit(u, out);
+  if (privacy_ != nullptr) privacy_->add(unit, out);
   if (l2_ == 0) return;
   const KernelTable<T>& k = kernels<T>();
   const T* at = pass_.parameters + unit.offset;

@@ -5,8 +5,8 @@
 //   rows    gather, forward, losses, backward: each thread its rows                 | barrier
 //   units   gradient of a unit over all rows, update, transposed copy               | barrier
 //
-// Stages that the user asked for act in between, each described in its own header: factors on the deltas of samples
-// (sample_clipping.h) at the end of rows; stages on the whole gradient (GradientStage) between the units' gradients and their
+// Stages that the user asked for act in between, each described in its own header: weights of samples
+// (sample_weighting.h) after the losses; factors on the deltas of samples (sample_clipping.h) at the end of rows; stages on the whole gradient (GradientStage) between the units' gradients and their
 // updates; with a step-size stage (radius_stage.h) these updates are candidates first.
 #pragma once
 
@@ -22,9 +22,14 @@
 #include "krylov/training.h"
 #include "network/unit_shares.h"
 #include "samples/batch.h"
+#include "training/gradient_record.h"
+#include "training/privacy_noise.h"
 #include "training/radius_stage.h"
+#include "training/row_scores.h"
 #include "training/sample_clipping.h"
+#include "training/sample_weighting.h"
 #include "training/stage.h"
+#include "training/task_stage.h"
 
 namespace krylov {
 
@@ -45,10 +50,25 @@ class StepEngine {
   // The arena that steps update, whole and current; makes the transposed copy.
   void attach(T* parameters) noexcept;
 
-  // Between steps, by one thread: the rows of the next step.
-  void begin(const Dataset& data, const std::uint32_t* index, std::int64_t rows) noexcept;
+  // Between steps, by one thread: the rows of the next step. `factors`: of their losses, see Batch::select.
+  void begin(const Dataset& data, const std::uint32_t* index, std::int64_t rows,
+             const double* factors = nullptr) noexcept;
+  // Scores of rows that a sampler asks for before a step: begin_scores by one thread, score by every thread of a body.
+  void begin_scores(const Dataset& data, const std::uint32_t* index, std::int64_t rows) noexcept;
+  void score(Barrier* barrier, int thread, int threads) noexcept;
+  // Of the rows that were scored, or of the step's after take(); none where the sampler needs none.
+  std::span<const double> scores() const noexcept;
+  // True where a step without rows is a step.
+  bool takes_empty() const noexcept { return privacy_ != nullptr; }
   // All phases, by every thread of a body; the caller lets them meet afterwards. No barrier: one thread only.
   void take(Barrier* barrier, int thread, int threads) noexcept;
+  // Where the caller gives the weights of samples a step is taken in two: take_losses by every thread of a body; then,
+  // unless updated() is false, weights() for request(); then take_update by every thread of another.
+  bool asks() const noexcept { return weighting_ != nullptr && weighting_->asks(); }
+  void take_losses(Barrier* barrier, int thread, int threads) noexcept;
+  void take_update(Barrier* barrier, int thread, int threads) noexcept;
+  WeightRequest request() const noexcept { return weighting_->request(pass_); }
+  std::span<double> weights() noexcept { return weighting_->weights(pass_.rows); }
   // False where a loss or a gradient was not finite: nothing was updated. After take().
   bool updated() const noexcept;
   // After take(), by one thread.
@@ -82,9 +102,12 @@ class StepEngine {
   Status make_stages(const TrainingOptions& options, std::int64_t max_rows);
   void place(int thread, int threads) noexcept;
   void losses(Range range) noexcept;
+  void weigh(const Member& member) noexcept;
   void backward(Range range) noexcept;
   void units(const Member& member) noexcept;
   void whole_gradient(const Member& member) noexcept;
+  // Of a unit's gradient: deltas of single samples have no share of the mean in them yet.
+  T gradient_scale() const noexcept;
   // The gradient of a unit with l2's term, and what becomes of the parameters with it.
   void gradient(std::size_t unit, T* out) noexcept;
   void step_unit(std::size_t unit, const T* gradient) noexcept;
@@ -99,8 +122,13 @@ class StepEngine {
   Pass<T> pass_;
   T* parameters_ = nullptr;
   AlignedBuffer<T> transposed_, point_;
+  std::unique_ptr<SampleWeighting<T>> weighting_;
+  std::unique_ptr<RowScores<T>> scores_;
   std::unique_ptr<SampleClipping<T>> clipping_;
+  std::unique_ptr<PrivacyNoise<T>> privacy_;
   std::unique_ptr<RadiusStage<T>> radius_;
+  std::unique_ptr<TaskStage<T>> multitask_;
+  std::unique_ptr<GradientRecord<T>> record_;
   std::vector<std::unique_ptr<GradientStage<T>>> gradient_stages_;  // in the order of the chain
   std::vector<Stage<T>*> stages_;                                   // all of them
   AlignedBuffer<T> whole_;                                          // the gradient, for gradient_stages_

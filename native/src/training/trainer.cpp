@@ -31,6 +31,9 @@ class StepTrainer final : public Trainer<T> {
   Status step(const Dataset& batch, StepResult& result) override {
     if (batch.rows() < 1) return Status::error(ErrorCode::kShape, "batch", "at least one row", batch.rows());
     if (Status s = check_dataset<T>(model_->network(), engine_->batch().losses(), batch); !s.ok()) return s;
+    if (engine_->asks() && !weight_function_) {
+      return Status::error(ErrorCode::kState, "weights", "a function that gives them");
+    }
     if (!model_->try_acquire()) return Status::error(ErrorCode::kBusy, "model", "a model that no run is training");
     if (Status s = grow(batch.rows()); !s.ok()) {
       model_->release();
@@ -44,12 +47,15 @@ class StepTrainer final : public Trainer<T> {
     engine_->begin(batch, nullptr, batch.rows());
     const double cost = model_->network().step_cost() * double(batch.rows());
     const int threads = cost < kWorthHandingOver ? 1 : useful_threads(cost, batch.rows(), options_.threads);
-    if (threads == 1) {
-      body(nullptr, 0, 1);
+    threads_ = threads;
+    if (engine_->asks()) {
+      run(&StepEngine<T>::take_losses);
+      if (engine_->updated()) {
+        weight_function_(engine_->request(), engine_->weights());
+        run(&StepEngine<T>::take_update);
+      }
     } else {
-      threads_ = threads;
-      ComputeThread::instance().lead_and_wait(
-          threads, [](void* self, Team& team) noexcept { static_cast<StepTrainer*>(self)->lead(team); }, this);
+      run(&StepEngine<T>::take);
     }
     finish(result);
     model_->publish(parameters_.span());
@@ -57,6 +63,8 @@ class StepTrainer final : public Trainer<T> {
     model_->release();
     return Status::success();
   }
+
+  void set_weight_function(WeightFunction function) override { weight_function_ = std::move(function); }
 
   TrainingState state() const override {
     TrainingState state = engine_->save();
@@ -85,6 +93,14 @@ class StepTrainer final : public Trainer<T> {
     return engine_->restore(state);
   }
 
+  using Part = void (StepEngine<T>::*)(Barrier*, int, int) noexcept;
+  void run(Part part) {
+    part_ = part;
+    if (threads_ == 1) return body(nullptr, 0, 1);
+    ComputeThread::instance().lead_and_wait(
+        threads_, [](void* self, Team& team) noexcept { static_cast<StepTrainer*>(self)->lead(team); }, this);
+  }
+
   void lead(Team& team) noexcept {
     team_ = &team;
     team.run(
@@ -97,7 +113,7 @@ class StepTrainer final : public Trainer<T> {
   }
 
   void body(Barrier* barrier, int thread, int threads) noexcept {
-    engine_->take(barrier, thread, threads);
+    (engine_.get()->*part_)(barrier, thread, threads);
   }
 
   void finish(StepResult& result) {
@@ -122,6 +138,8 @@ class StepTrainer final : public Trainer<T> {
   TrainingOptions options_;
   AlignedBuffer<T> parameters_;
   std::unique_ptr<StepEngine<T>> engine_;
+  WeightFunction weight_function_;
+  Part part_ = nullptr;
   Team* team_ = nullptr;
   int threads_ = 1;
   bool attached_ = false;
@@ -133,6 +151,9 @@ class StepTrainer final : public Trainer<T> {
 template <Scalar T>
 Status Trainer<T>::create(std::shared_ptr<Model<T>> model, const TrainingOptions& options,
                           std::unique_ptr<Trainer>& out) {
+  if (options.sampling) {
+    return Status::error(ErrorCode::kOption, "sampling", "none: the caller of a trainer brings the batches");
+  }
   if (is_minimizer(options.optimizer.kind)) {
     if (Status s = check_no_stages(options); !s.ok()) return s;
     return create_minimizer_trainer<T>(std::move(model), options, out);
