@@ -14,9 +14,10 @@ krylov_read(reference_files reference)
 krylov_read(test_include include test)
 # What stands above the kernels and networks is the same code with every instruction set: one run tells what it has to
 # tell, and under emulation it would take minutes. Beginnings of the names of files.
-set(above_kernels allocation conjugate_gradient curvature_rows dense diagonals eigenpairs gradient_normalized hessian_alignment hessian_free
-  kfac kronecker lanczos least_squares line_search minimizer minres network_objective network_point newton operators
-  preconditioner quasi_newton radius_stage sampler shifted_systems spectra spectrum stability threads trace training)
+set(above_kernels allocation conjugate_gradient curvature_rows dense diagonals eigenpairs gradient_chain
+  gradient_normalized hessian_alignment hessian_free kfac kronecker lanczos least_squares line_search minimizer minres
+  network_objective network_point newton operators preconditioner privacy_noise quasi_newton radius_stage
+  sample_weighting sampler shifted_systems spectra spectrum stability task_stage threads trace training)
 if("neon" IN_LIST krylov_sets)
   list(JOIN above_kernels "|" pattern)
   list(FILTER test_files EXCLUDE REGEX "/(${pattern})[a-z_]*_test[.]cpp$")

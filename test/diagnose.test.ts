@@ -140,6 +140,19 @@ describe('diagnose', () => {
     expect(kinds(same)).toEqual([])
   })
 
+  test('losses that are sums are looked at as means, head by head', async () => {
+    const heads = { a: [dense(1)], b: [dense(1)] }
+    const model = createModel({ inputs: 4, layers: [dense(8, 'tanh')], heads, dtype: 'float64', seed: 2 })
+    const targets = { a: inputs.map(([a = 0]) => [a]), b: inputs.map(([, b = 0]) => [2 * b]) }
+    const mean = meanSquaredError()
+    const sum = meanSquaredError({ reduction: 'sum' })
+    const means = await diagnose(model, { inputs, targets }, { loss: { a: mean, b: mean } })
+    expect(await diagnose(model, { inputs, targets }, { loss: { a: sum, b: sum } })).toEqual(means)
+    expect(await diagnose(model, { inputs, targets }, { loss: { a: mean, b: sum } })).toEqual(means)
+    const options = { loss: softmaxCrossEntropy({ reduction: 'sum' }) }
+    expect(await look([dense(8, 'relu'), dense(4)], options)).toEqual(await look([dense(8, 'relu'), dense(4)]))
+  })
+
   test('wrong labels, and where they are', async () => {
     const model = createModel({ inputs: 4, layers: [dense(32, 'relu'), dense(4)], seed: 5 })
     await train(model, { inputs, targets: labels }, { loss, epochs: 60, optimizer: adam({ learningRate: 0.01 }) })

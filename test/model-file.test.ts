@@ -4,16 +4,22 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import {
   adam,
+  asymmetricSmoothing,
+  autoClip,
   createModel,
+  createTrainer,
   dense,
   dropout,
   layerNorm,
   loadCheckpoint,
   loadModel,
+  quantileThreshold,
   readSafetensors,
   residual,
+  sampleClipping,
   save,
   softmaxCrossEntropy,
+  softmaxRadiusControl,
   tensorValues,
   train,
   writeSafetensors,
@@ -78,6 +84,44 @@ describe.each(['float32', 'float64'] as const)('%s', (dtype) => {
     expect(model.parameters).toEqual(whole.parameters)
     // It is a model like any other, too.
     expect((await loadModel(path)).parameters).toEqual(part.parameters)
+  })
+
+  test('stages continue from a checkpoint to the same bits', async () => {
+    const options = {
+      loss,
+      seed: 2,
+      clipping: sampleClipping({ adapt: quantileThreshold() }),
+      gradient: [asymmetricSmoothing(), autoClip({ percentile: 50 })],
+      stepSize: softmaxRadiusControl(),
+      record: { gradients: true },
+    } as const
+    const whole = make(dtype)
+    await train(whole, data, { ...options, epochs: 5 })
+    const part = make(dtype)
+    const run = train(part, data, { ...options, epochs: 2 })
+    await run
+    const path = at(`${dtype}-stages.safetensors`)
+    await save(part, path, { state: run.state() })
+    const { model, state } = await loadCheckpoint(path)
+    expect(state).toEqual(run.state())
+    expect(Object.keys(state?.optimizer.numbers ?? {}).length).toBeGreaterThan(2)
+    await train(model, data, { ...options, epochs: 5, resume: state! })
+    expect(model.parameters).toEqual(whole.parameters)
+  })
+
+  test('a trainer goes back to its start with the memory of its stages', () => {
+    const model = make(dtype)
+    const options = { loss, gradient: asymmetricSmoothing(), clipping: sampleClipping({ adapt: quantileThreshold() }) }
+    const trainer = createTrainer(model, options)
+    const [parameters, start] = [model.parameters, trainer.state()]
+    const steps = () => {
+      for (let step = 0; step < 3; step++) trainer.step(data)
+      return model.parameters
+    }
+    const first = steps()
+    model.setParameters(parameters)
+    trainer.setState(start)
+    expect(steps()).toEqual(first)
   })
 })
 

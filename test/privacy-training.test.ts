@@ -156,6 +156,13 @@ describe('differentialPrivacy', () => {
     expect(history.privacy).toEqual(history.epochs.at(-1)?.privacy)
   })
 
+  it('has spent nothing in a run that is aborted before it begins', async () => {
+    const options = privately({ noiseMultiplier: 1 }, { signal: AbortSignal.abort() })
+    const { reason, updates, privacy } = await train(network(), data, options)
+    expect([reason, updates]).toEqual(['aborted', 0])
+    expect(privacy).toMatchObject({ epsilon: 0, delta: 1e-5, noiseMultiplier: 1, sampleRate: 0.1 })
+  })
+
   it('finds the noise for a target', async () => {
     const history = await train(network(), data, privately({ targetEpsilon: 2 }, { epochs: 4 }))
     const plan = { epsilon: 2, delta: 1e-5, sampleRate: 0.1, steps: 40 }
@@ -276,6 +283,11 @@ describe('misuse of privacy', () => {
     [() => differentialPrivacy({ noiseMultiplier: 1, delta: 1 }), /differentialPrivacy delta/],
     [() => differentialPrivacy({ noiseMultiplier: 1, threshold: 0 }), /differentialPrivacy threshold/],
     [() => differentialPrivacy({ noiseMultiplier: 1, countNoise: 3 }), /differentialPrivacy countNoise/],
+    [
+      () => differentialPrivacy({ noiseMultiplier: 0, adapt: quantileThreshold(), countNoise: 3 }),
+      /differentialPrivacy countNoise.*noiseMultiplier 0/,
+    ],
+    [() => differentialPrivacy({ noiseMultiplier: 1, adapt: null } as never), /differentialPrivacy adapt.*an object/],
     [() => differentialPrivacy({ noiseMultiplier: 1, by: 'layer', adapt: layerStatistics() }), /adapt/],
     [() => differentialPrivacy({ noiseMultiplier: 1, sigma: 1 } as never), /sigma/],
   ])('is told: %s', (call, message) => {

@@ -186,6 +186,12 @@ describe('rules', () => {
       'figures.probabilities[0]',
     ],
     [
+      'a loss below 0',
+      () => computeSampleWeights(inverseLossWeights(), { losses: [1, -2] }),
+      'figures.losses[1]',
+      'a finite number >= 0',
+    ],
+    [
       'a mean of nothing',
       () => computeSampleWeights(lossThresholdWeights({ threshold: 0.01, normalize: 'mean' }), figures),
       'normalize',

@@ -80,6 +80,10 @@ describe('specs', () => {
     [() => weightedSampling({ scores: [1, 0] }), 'scores[1]'],
     [() => weightedSampling({ scores: [0, 0], unbiased: false }), 'above 0'],
     [() => weightedSampling({ scores: [1, -1], unbiased: false }), 'scores[1]'],
+    [() => weightedSampling({ scores: [1e308, 1e308] }), 'weightedSampling scores'],
+    [() => weightedSampling({ scores: [1e300, 1e-300] }), 'weightedSampling scores[1]'],
+    [() => weightedSampling({ probabilities: [1, 5e-324] }), 'weightedSampling probabilities[1]'],
+    [() => weightedSampling({ scores: null } as never), 'weightedSampling scores'],
     [() => importanceSampling({ by: 'norm' } as never), 'gradientNorm'],
     [() => importanceSampling({ presample: 0.5 }), 'presample'],
     [() => importanceSampling({ smoothing: { fraction: -1 } }), 'smoothing.fraction'],
@@ -94,6 +98,16 @@ describe('specs', () => {
 })
 
 describe('arithmetic', () => {
+  it('takes any typed array of numbers', () => {
+    expect(weightedSampling({ scores: Uint8Array.of(1, 3) }).probabilities).toEqual([0.25, 0.75])
+    expect(weightedSampling({ scores: [1e300, 1e-300], unbiased: false }).probabilities).toEqual([1, 0])
+    const p = importanceProbabilities(Int32Array.of(3, 1))
+    expect(p).toEqual(importanceProbabilities([3, 1]))
+    expect(importanceWeights(p, Uint32Array.of(0, 1))).toEqual(importanceWeights(p, [0, 1]))
+    expect(importanceTau(Uint16Array.of(1, 0))).toBeCloseTo(Math.SQRT2, 14)
+    expect(errorOf(() => importanceProbabilities(BigInt64Array.of(1n) as never)).message).toContain('scores')
+  })
+
   it('weights are unbiased: Σ p w is 1', () => {
     const p = importanceProbabilities([3, 1, 0.5, 0.5], { smoothing: 0.1 })
     const weights = importanceWeights(p, [0, 1, 2, 3])
@@ -124,6 +138,7 @@ describe('arithmetic', () => {
   it.each<[() => unknown, string]>([
     [() => importanceWeights([1, 0], [1]), 'probabilities of picked[0]'],
     [() => importanceWeights([1, 0], [2]), 'picked[0]'],
+    [() => importanceWeights([1, 0], null as never), 'picked: expected an array'],
     [() => importanceWeights([0.5, 0.5], [0], { biasPower: 3 }), 'biasPower'],
     [() => importanceProbabilities([-1]), 'scores[0]'],
     [() => importanceProbabilities([1], { mix: 2 }), 'mix'],

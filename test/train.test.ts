@@ -349,6 +349,38 @@ describe('the end of a run', () => {
     const run = train(classifier(), data, { ...endless, onEpoch: async () => Promise.reject(failure) })
     await expect(run).rejects.toBe(failure)
   })
+
+  test.each(['onEpoch', 'onStep'] as const)('a failure of an asynchronous %s after the end', async (name) => {
+    const failure = new Error('last')
+    const atOnce = async (): Promise<never> => {
+      throw failure
+    }
+    const later = async (): Promise<never> => {
+      await new Promise((resolve) => setTimeout(resolve, 100))
+      throw failure
+    }
+    for (const callback of [atOnce, later]) {
+      const options = name === 'onEpoch' ? { onEpoch: callback } : { onStep: { every: 1, callback } }
+      const model = classifier()
+      const run = train(model, data, { loss, epochs: 1, ...options })
+      await expect(run).rejects.toBe(failure)
+      expect(run.ended).toBe(true)
+      await expect(async () => {
+        for await (const _ of run);
+      }).rejects.toBe(failure)
+    }
+  })
+
+  test('asynchronous callbacks are over when the run is', async () => {
+    let over = 0
+    const onEpoch = async (): Promise<void> => {
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      over++
+    }
+    const model = classifier()
+    const history = await train(model, data, { loss, epochs: 3, onEpoch })
+    expect([history.reason, history.epochs.length, over]).toEqual(['completed', 3, 3])
+  })
 })
 
 describe('createTrainer', () => {

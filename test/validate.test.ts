@@ -99,6 +99,8 @@ describe('arrays', () => {
     expect(copy).toEqual(source)
     expect(copy).not.toBe(source)
     expect(finiteArray(new Float64Array([1, 2]), 'x')).toEqual([1, 2])
+    expect(finiteArray(Uint8Array.of(1, 2), 'x')).toEqual([1, 2])
+    expect(errorOf(() => finiteArray(BigInt64Array.of(1n), 'x')).message).toContain('x: expected an array of finite')
   })
 
   it.each<[string, () => unknown, string, string]>([

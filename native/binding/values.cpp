@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t kLongestText = 256;   // of a name in a spec
 constexpr std::size_t kLongestQuote = 60;   // of the caller's text in a message
-constexpr std::size_t kMostKeys = 256;
+constexpr std::size_t kMostKeys = 16384;  // states have some by layer
 
 std::string number_text(double value) {
   if (std::isnan(value)) return "NaN";

@@ -121,13 +121,14 @@ function finite(values: Float64Array): boolean {
   return values.every(Number.isFinite)
 }
 
-/** The point of all heads, or of one: the others' losses have no weight then. */
+/** The point of all heads, or of one: the others' losses have no weight then. Losses that are sums are looked at as means. */
 function pointOf({ model, data, tasks }: Subject, head?: string): Point {
-  const named = tasks.map(({ output, loss, weight }) => {
+  const named = tasks.map(({ output, loss: own, weight }) => {
+    const loss = { ...own, reduction: 'mean' }
     return [output.name, { loss, weight: head === undefined ? weight : Number(output.name === head) }] as const
   })
   const single = model.headNames.length === 0
-  const loss = single ? tasks[0]?.loss : Object.fromEntries(named)
+  const loss = single ? named[0]?.[1].loss : Object.fromEntries(named)
   return linearize(model as unknown as Model<DType, string>, data, loss as unknown as HeadLosses<string>)
 }
 
@@ -173,10 +174,10 @@ const squareOf = (part: FloatArray): number => addon().vectorProducts([part], ne
 
 type Gradients = Pick<Diagnosis, 'gradientNorm' | 'variance' | 'noiseScale' | 'norms' | 'deltaRatio' | 'layers'>
 
-function gradientsOf({ model, tasks }: Subject, point: Point): Gradients {
+function gradientsOf({ model }: Subject, point: Point): Gradients {
   const statistics = point.gradientStatistics()
   const { traceUnbiased, squaredGradientUnbiased, simpleUnbiased } = statistics.noiseScale
-  const layers = layersOf(model, tasks, point)
+  const layers = layersOf(model, point)
   const outputs = layers.filter(({ name }) => isOutput(model, name)).map(({ deltaNorm }) => deltaNorm)
   const first = layers[0]?.deltaNorm ?? 0
   return {
@@ -201,9 +202,7 @@ function layerNames(model: AnyModel): string[] {
   return [...new Set(model.tensors.map(({ name }) => name.slice(0, name.lastIndexOf('.'))))]
 }
 
-function layersOf(model: AnyModel, tasks: readonly HeadTask[], point: Point): LayerDiagnosis[] {
-  // The mean gradient, whatever the reduction is.
-  const share = tasks.every(({ loss }) => loss.reduction === 'sum') ? 1 / point.sampleCount : 1
+function layersOf(model: AnyModel, point: Point): LayerDiagnosis[] {
   const gradient = point.gradient() as TypedArrayOf<DType>
   const squares = point.perSampleSquaredNorms({ by: 'tensor' })
   const columns = squares.names.length
@@ -234,7 +233,7 @@ function layersOf(model: AnyModel, tasks: readonly HeadTask[], point: Point): La
     return {
       name,
       parameters: tensors.reduce((sum, { size }) => sum + size, 0),
-      gradientNorm: share * Math.sqrt(square),
+      gradientNorm: Math.sqrt(square),
       meanSampleNorm: meanNorm(inside),
       deltaNorm: meanNorm(tensors.some((tensor) => tensor.name === bias) ? (tensor) => tensor === bias : inside),
       ...(units === undefined

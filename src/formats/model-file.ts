@@ -85,7 +85,8 @@ export async function save<D extends DType, H extends string>(
     for (const [name, values] of Object.entries(plain)) {
       tensors.set(arrayPrefix + name, tensorFrom(values, [values.length], arrayPrefix + name))
     }
-    const own = isMinimizer(kind) ? { numbers, arrays: Object.keys(plain) } : {}
+    const some = isMinimizer(kind) || Object.keys(numbers).length + Object.keys(plain).length > 0
+    const own = some ? { numbers, arrays: Object.keys(plain) } : {}
     const stored = { ...scalars, optimizer: { kind, values: Object.keys(optimizer), ...own } }
     metadata[stateKey] = JSON.stringify(stored)
   }
@@ -164,9 +165,11 @@ function readState(file: Safetensors, model: AnyModel, path: string): TrainingSt
       return [word, flat] as const
     })
     const values = Object.fromEntries(arrays)
-    const own = isMinimizer(kind)
-      ? { numbers: stored.optimizer.numbers, arrays: ownArrays(file, stored.optimizer.arrays, path) }
-      : {}
+    const { numbers: given } = stored.optimizer
+    const own =
+      isMinimizer(kind) || given !== undefined
+        ? { numbers: stored.optimizer.numbers, arrays: ownArrays(file, stored.optimizer.arrays, path) }
+        : {}
     const state = { ...stored, optimizer: { kind, values, ...own } }
     toNativeState(state, 'state', kind, model.dtype, model.parameterCount)
     return state as unknown as TrainingState

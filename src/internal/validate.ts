@@ -280,9 +280,14 @@ export function arrayOf<T>(
   return Array.from(value as unknown[], (item, index) => check(item, joinPath(name, index)))
 }
 
-/** An array or float typed array of finite numbers within bounds, copied to an ordinary array. */
+function isNumberView(value: unknown): value is ArrayLike<number> {
+  if (!ArrayBuffer.isView(value) || value instanceof DataView) return false
+  return !(value instanceof BigInt64Array || value instanceof BigUint64Array)
+}
+
+/** An array or typed array of finite numbers within bounds, copied to an ordinary array. */
 export function finiteArray(value: unknown, name: string, limits: ArrayLimits & NumberRange = {}): number[] {
-  const source: unknown = value instanceof Float32Array || value instanceof Float64Array ? Array.from(value) : value
+  const source: unknown = isNumberView(value) ? Array.from(value) : value
   if (!Array.isArray(source)) throw optionError(name, 'an array of finite numbers', value)
   return arrayOf(source, name, (item, itemName) => numberInRange(item, itemName, limits), limits)
 }

@@ -5,6 +5,7 @@ import { toTargets } from '../data/targets.js'
 import { optionError, rendered, shapeError } from '../internal/errors.js'
 import type { FloatArray, NativeWeightFigures } from '../internal/native.js'
 import { addon } from '../internal/native.js'
+import type { NumberRange } from '../internal/validate.js'
 import {
   atPath,
   checkKnownKeys,
@@ -71,11 +72,16 @@ export function labelFigures(outputs: MatrixLike, labels: ClassesLike): LabelFig
 
 const figureKeys = ['losses', 'probabilities', 'complements', 'confidences', 'alignments'] as const
 
+function rangeOf(kind: string, key: (typeof figureKeys)[number]): NumberRange {
+  if (key === 'alignments') return {}
+  if (key === 'losses') return kind === 'inverseLossWeights' ? { min: 0 } : {}
+  return { min: 0, max: 1 }
+}
+
 function figure(figures: SampleFigures, kind: string, key: (typeof figureKeys)[number]): Float64Array {
   const value = figures[key]
   if (value === undefined) throw optionError(`figures.${key}`, `an array of numbers, which ${kind} needs`, value)
-  const range = key === 'losses' || key === 'alignments' ? {} : ({ min: 0, max: 1 } as const)
-  return Float64Array.from(finiteArray(value, `figures.${key}`, range))
+  return Float64Array.from(finiteArray(value, `figures.${key}`, rangeOf(kind, key)))
 }
 
 /** What a rule looks at, of the figures. */

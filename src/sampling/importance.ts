@@ -124,7 +124,7 @@ export function importanceWeights(
   checkKnownKeys(options, ['biasPower', 'scores'], `${name} options`)
   const { biasPower = 1, scores: given } = options as ImportanceWeightOptions
   const p = Float64Array.from(finiteArray(probabilities, 'probabilities', { ...nonNegative, max: 1 }))
-  const at = Uint32Array.from(picked, (index, i) => {
+  const at = Uint32Array.from(finiteArray(picked, 'picked'), (index, i) => {
     const place = integerInRange(index, `picked[${i}]`, { min: 0, max: p.length - 1 })
     numberInRange(p[place], `probabilities of picked[${i}]`, { above: 0 })
     return place

@@ -58,11 +58,17 @@ export function weightedSampling(given: WeightedSamplingOptions): WeightedSampli
   if (probabilities !== undefined && Math.abs(sum - 1) > slack) {
     throw optionError(`${name} probabilities`, 'numbers that add up to 1', sum)
   }
+  if (!Number.isFinite(sum)) throw optionError(`${name} ${option}`, 'numbers of a finite sum', sum)
   const never = values.indexOf(0)
   if (isUnbiased && never >= 0) {
     throw optionError(`${name} ${option}[${never}]`, 'a number above 0 with unbiased: true', 0)
   }
   const shares = probabilities === undefined ? values.map((value) => value / sum) : values
+  // Of a share that is 0 by underflow, or nearly, the weight 1/(N p) would be infinite.
+  const tiny = isUnbiased ? shares.findIndex((p) => !Number.isFinite(1 / (values.length * p))) : -1
+  if (tiny >= 0) {
+    throw optionError(`${name} ${option}[${tiny}]`, 'a number less small beside the sum', values[tiny])
+  }
   return Object.freeze({ kind: 'weighted', probabilities: Object.freeze(shares), unbiased: isUnbiased })
 }
 

@@ -124,11 +124,14 @@ export function differentialPrivacy(given: DifferentialPrivacyOptions): Differen
     const both = noiseMultiplier === undefined ? undefined : { noiseMultiplier, targetEpsilon }
     throw optionError(`${name} noiseMultiplier`, 'either it or targetEpsilon', both)
   }
-  if (follow !== undefined && follow.kind !== 'quantile') {
+  if (follow !== undefined && record(follow, `${name} adapt`).kind !== 'quantile') {
     throw optionError(`${name} adapt`, 'quantileThreshold(): no other tells nothing of single samples', follow)
   }
   if (countNoise !== undefined && follow === undefined) {
     throw optionError(`${name} countNoise`, 'none without adapt, which is what tells a count', countNoise)
+  }
+  if (countNoise !== undefined && noiseMultiplier === 0) {
+    throw optionError(`${name} countNoise`, 'none with noiseMultiplier 0, which is no noise at all', countNoise)
   }
   const { delta, conversion } = epsilonOptions(
     { delta: options.delta ?? 1e-5, ...(options.conversion === undefined ? {} : { conversion: options.conversion }) },

@@ -16,7 +16,7 @@ export type RunControl = {
  * Training started before the run was returned and never waits for who listens: epochs are kept, so that an iteration
  * that begins late still sees all of them. An abort, by `abort()` or by the signal, is no error: the history's reason
  * is `aborted`, and the model has the parameters of the last whole step. A callback that throws stops the run, and its
- * error comes out of the promise and of every iteration.
+ * error comes out of the promise and of every iteration. The run has ended once asynchronous callbacks have settled too.
  */
 export class TrainRun implements PromiseLike<History>, AsyncIterable<EpochRecord> {
   readonly #epochs: EpochRecord[] = []

@@ -131,10 +131,17 @@ function outOfMemory(): KrylovError {
 }
 
 /** A run that its signal ended before the first step: the model is untouched, the state is that of the start. */
-function endAtOnce(model: AnyModel, native: NativeTrainOptions, kind: string, feed: RunFeed): void {
+function endAtOnce(
+  model: AnyModel,
+  native: NativeTrainOptions,
+  kind: string,
+  feed: RunFeed,
+  spent: (updates: number) => { privacy?: PrivacyRecord },
+): void {
   const state = fromNativeState(native.state ?? startingState(handleOf(model), native), kind, model.dtype)
   feed.attach({ abort: () => undefined, state: () => state })
-  feed.end({ epochs: [], reason: 'aborted', bestEpoch: 0, updates: state.updates, seconds: 0 })
+  const { updates } = state
+  feed.end({ epochs: [], reason: 'aborted', bestEpoch: 0, updates, seconds: 0, ...spent(updates) })
 }
 
 function startingState(handle: NativeModel, native: NativeTrainOptions): NativeTrainingState {
@@ -179,7 +186,7 @@ export function train<D extends DType, H extends string>(
   const { signal } = resolved
   try {
     if (signal?.aborted === true) {
-      endAtOnce(network, native, kind, feed)
+      endAtOnce(network, native, kind, feed, spent)
       release()
       return run
     }
@@ -189,19 +196,26 @@ export function train<D extends DType, H extends string>(
       failure ??= { error }
       abort()
     }
+    const pending = new Set<Promise<void>>()
     const tell = <R>(listener: ((record: R) => unknown) | undefined, record: R): void => {
       if (listener === undefined || failure !== undefined) return
       try {
         const answer = listener(record)
-        // Nobody waits for an asynchronous listener, but its failure counts.
-        if (answer instanceof Promise) answer.catch(fail)
+        // Training does not wait for an asynchronous listener, but its failure counts.
+        if (answer instanceof Promise) {
+          const settled: Promise<void> = answer.then(undefined, fail).then(() => void pending.delete(settled))
+          pending.add(settled)
+        }
       } catch (error) {
         fail(error)
       }
     }
     // The run waits meanwhile: without an answer it goes on to its end.
     const answer = (request: NativeWeightRequest): void => {
-      if (failure !== undefined || typeof resolved.weights !== 'function') return abort()
+      if (failure !== undefined || typeof resolved.weights !== 'function') {
+        abort()
+        return
+      }
       try {
         nativeRun.answerWeights(askWeights(resolved.weights, request))
       } catch (error) {
@@ -227,9 +241,13 @@ export function train<D extends DType, H extends string>(
           release()
           const { reason } = event
           if (reason === 'failed') failure ??= { error: outOfMemory() }
-          if (failure !== undefined) feed.fail(failure.error)
-          else if (reason !== 'failed')
-            feed.end({ ...toHistory({ ...event, reason }, run.epochs), ...spent(event.updates) })
+          const settle = (): void => {
+            if (failure !== undefined) feed.fail(failure.error)
+            else if (reason !== 'failed')
+              feed.end({ ...toHistory({ ...event, reason }, run.epochs), ...spent(event.updates) })
+          }
+          if (pending.size === 0) settle()
+          else void Promise.all(pending).then(settle)
           break
         }
       }

@@ -125,7 +125,7 @@ class GradientChain {
   std::int64_t updates() const noexcept { return updates_; }
 
   // By one thread, before apply().
-  void begin() noexcept { finite_ = true; }
+  void begin() noexcept;
   // By every member: the gradient becomes the transformed one. `parameters` may be null where none are needed.
   void apply(const T* parameters, T* gradient, const Member& member) noexcept;
   // After apply(), by one thread: false where a norm was not finite. The gradient is then not to be used.

@@ -6,7 +6,6 @@
 
 #include "kernels/kernel_table.h"
 #include "network/layer.h"
-#include "training/gradient_chain_stage.h"
 #include "training/tasks.h"
 
 namespace krylov {
@@ -16,46 +15,7 @@ namespace {
 // Rows are shared out in whole register tiles of the widest set.
 constexpr std::int64_t kRowGrain = 8;
 
-// A stage on the deltas of single samples leaves one divisor for all heads to the gradient.
-Status check_per_sample(const char* stage, const std::vector<HeadTask>& tasks) {
-  for (const HeadTask& task : tasks) {
-    if (task.loss.normalize_weights || task.loss.sum_reduction != tasks.front().loss.sum_reduction) {
-      return Status::error(ErrorCode::kOption, stage, "losses that are all means over samples, or all sums");
-    }
-  }
-  return Status::success();
-}
-
 }  // namespace
-
-Status check_no_stages(const TrainingOptions& options) {
-  if (options.clipping) {
-    return Status::error(ErrorCode::kOption, "clipping", "none: this optimizer looks at the function more than once");
-  }
-  if (!options.gradient.empty()) {
-    return Status::error(ErrorCode::kOption, "gradient", "none: this optimizer looks at the function more than once");
-  }
-  if (options.step_size) {
-    return Status::error(ErrorCode::kOption, "stepSize", "none: this optimizer finds its step sizes itself");
-  }
-  if (options.multitask) {
-    return Status::error(ErrorCode::kOption, "multitask", "none: this optimizer looks at the function more than once");
-  }
-  if (options.weights) {
-    return Status::error(ErrorCode::kOption, "weights", "none: this optimizer looks at the function more than once");
-  }
-  if (options.privacy) {
-    return Status::error(ErrorCode::kOption, "privacy", "none: this optimizer looks at the function more than once");
-  }
-  if (options.sampling && options.sampling->kind != SamplingKind::kShuffled) {
-    return Status::error(ErrorCode::kOption, "sampling", "shuffled: this optimizer looks at the function more than once");
-  }
-  if (options.gradients) {
-    return Status::error(ErrorCode::kOption, "record.gradients",
-                         "none: this optimizer looks at the function more than once");
-  }
-  return Status::success();
-}
 
 template <Scalar T>
 StepEngine<T>::StepEngine(const Network<T>& network, const TrainingOptions& options, std::int64_t max_rows)
@@ -81,65 +41,6 @@ Status StepEngine<T>::create(const Network<T>& network, const TrainingOptions& o
   if (engine->has_place()) engine->point_ = AlignedBuffer<T>(static_cast<std::size_t>(network.arena_size()));
   if (Status s = engine->make_stages(options, max_rows); !s.ok()) return s;
   out = std::move(engine);
-  return Status::success();
-}
-
-template <Scalar T>
-Status StepEngine<T>::make_stages(const TrainingOptions& options, std::int64_t max_rows) {
-  if (options.weights) {
-    if (Status s = SampleWeighting<T>::check(*network_, options); !s.ok()) return s;
-    if (Status s = check_per_sample("weights", options.tasks); !s.ok()) return s;
-    weighting_ = std::make_unique<SampleWeighting<T>>(*network_, options, max_rows);
-    stages_.push_back(weighting_.get());
-    deltas_ = Deltas::kPerSample;
-  }
-  if (options.clipping) {
-    if (Status s = SampleClipping<T>::check(*network_, *options.clipping); !s.ok()) return s;
-    if (Status s = check_per_sample("clipping", options.tasks); !s.ok()) return s;
-    const bool whole = weighting_ != nullptr && (weighting_->decides() || weighting_->asks());
-    if (whole && options.clipping->drop_not_finite && !options.privacy) {
-      return Status::error(ErrorCode::kOption, "clipping.notFinite", "'throw' with weights that look at the whole batch");
-    }
-    const PrivacySpec* privacy = options.privacy ? &*options.privacy : nullptr;
-    clipping_ = std::make_unique<SampleClipping<T>>(*network_, *options.clipping, max_rows, privacy);
-    stages_.push_back(clipping_.get());
-    deltas_ = Deltas::kPerSample;
-  }
-  if (options.privacy) {
-    if (Status s = PrivacyNoise<T>::check(options); !s.ok()) return s;
-    privacy_ = std::make_unique<PrivacyNoise<T>>(*network_, *options.privacy, *clipping_);
-    stages_.push_back(privacy_.get());
-  }
-  if (const RowScore score = score_of(options.sampling); score != RowScore::kNone) {
-    if (Status s = check_per_sample("sampling", options.tasks); !s.ok()) return s;
-    if (options.multitask) {
-      return Status::error(ErrorCode::kOption, "sampling", "one that needs no scores of samples, beside multitask");
-    }
-    scores_ = std::make_unique<RowScores<T>>(*network_, score, max_rows);
-  }
-  if (options.step_size) {
-    if (Status s = RadiusStage<T>::check(*network_, options); !s.ok()) return s;
-    radius_ = std::make_unique<RadiusStage<T>>(*network_, options, max_rows);
-    stages_.push_back(radius_.get());
-  }
-  if (options.gradients) {
-    if (Status s = GradientRecord<T>::check(options); !s.ok()) return s;
-    if (Status s = check_per_sample("record.gradients", options.tasks); !s.ok()) return s;
-    record_ = std::make_unique<GradientRecord<T>>(*network_, *options.gradients, sum_reduction_, max_rows);
-    stages_.push_back(record_.get());
-  }
-  if (options.multitask) {
-    if (Status s = TaskStage<T>::check(*network_, options); !s.ok()) return s;
-    multitask_ = std::make_unique<TaskStage<T>>(*network_, options, max_rows);
-    stages_.push_back(multitask_.get());
-  }
-  if (!options.gradient.empty()) {
-    std::unique_ptr<GradientChainStage<T>> chain;
-    if (Status s = GradientChainStage<T>::create(*network_, options.gradient, chain); !s.ok()) return s;
-    gradient_stages_.push_back(std::move(chain));
-  }
-  for (const auto& stage : gradient_stages_) stages_.push_back(stage.get());
-  if (!gradient_stages_.empty()) whole_ = AlignedBuffer<T>(static_cast<std::size_t>(network_->arena_size()));
   return Status::success();
 }
 
@@ -393,7 +294,7 @@ void StepEngine<T>::apply(int thread, int threads) noexcept {
 template <Scalar T>
 double StepEngine<T>::loss() const noexcept {
   const double loss = batch_.loss();
-  return l2_ != 0 ? loss + 0.5 * l2_ * sum_in_order(penalties_.span()) : loss;
+  return l2_ != 0 && updated() ? loss + 0.5 * l2_ * sum_in_order(penalties_.span()) : loss;
 }
 
 template <Scalar T>
@@ -446,18 +347,21 @@ Status StepEngine<T>::check_names(const TrainingState& state) const {
   const auto known = [](const auto& list, const std::string& name) {
     return std::any_of(list.begin(), list.end(), [&](const auto& entry) { return entry.first == name; });
   };
+  // What was recorded of gradients does not act on the run.
+  const auto recorded = [](const std::string& name) { return name.starts_with("gradients."); };
   for (const std::string& name : state.names) {
+    if (recorded(name)) continue;
     if (std::find(own.names.begin(), own.names.end(), name) == own.names.end()) {
       return Status::error(ErrorCode::kState, "state.optimizer.values", "only names that the optimizer or a stage has");
     }
   }
   for (const auto& [name, value] : state.numbers) {
-    if (!known(own.numbers, name)) {
+    if (!recorded(name) && !known(own.numbers, name)) {
       return Status::error(ErrorCode::kState, "state.optimizer.numbers", "only names that a stage has");
     }
   }
   for (const auto& [name, values] : state.plain) {
-    if (!known(own.plain, name)) {
+    if (!recorded(name) && !known(own.plain, name)) {
       return Status::error(ErrorCode::kState, "state.optimizer.arrays", "only names that a stage has");
     }
   }

@@ -6,8 +6,9 @@
 //   units   gradient of a unit over all rows, update, transposed copy               | barrier
 //
 // Stages that the user asked for act in between, each described in its own header: weights of samples
-// (sample_weighting.h) after the losses; factors on the deltas of samples (sample_clipping.h) at the end of rows; stages on the whole gradient (GradientStage) between the units' gradients and their
-// updates; with a step-size stage (radius_stage.h) these updates are candidates first.
+// (sample_weighting.h) after the losses; factors on their deltas (sample_clipping.h) at the end of rows; a gradient for
+// each task (task_stage.h); noise (privacy_noise.h) on the units' gradients; stages on the whole gradient
+// (GradientStage) between these and the updates; with a step-size stage (radius_stage.h) updates are candidates first.
 #pragma once
 
 #include <atomic>

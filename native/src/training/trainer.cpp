@@ -72,7 +72,11 @@ class StepTrainer final : public Trainer<T> {
     return state;
   }
   Status set_state(const TrainingState& state) override {
-    if (Status s = engine_->restore(state); !s.ok()) return s;
+    // On an engine of its own, so that a state that does not fit changes nothing and one of no updates starts anew.
+    std::unique_ptr<StepEngine<T>> fresh;
+    if (Status s = StepEngine<T>::create(model_->network(), options_, engine_->max_rows(), fresh); !s.ok()) return s;
+    if (Status s = fresh->restore(state); !s.ok()) return s;
+    engine_ = std::move(fresh);
     options_.seed = state.seed;
     engine_->set_seed(state.seed);
     attached_ = false;

@@ -58,6 +58,12 @@ Status GradientChain<T>::create(const std::vector<GradientTransformSpec>& specs,
 }
 
 template <Scalar T>
+void GradientChain<T>::begin() noexcept {
+  finite_ = true;
+  for (const auto& transform : transforms_) transform->begin();
+}
+
+template <Scalar T>
 void GradientChain<T>::apply(const T* parameters, T* gradient, const Member& member) noexcept {
   // Also so that nothing which is not finite gets into a memory, or is hidden by a limit.
   piece_squares(layout_, gradient, squares_.span(), member);

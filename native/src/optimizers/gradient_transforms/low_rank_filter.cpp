@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <limits>
 #include <new>
 
 #include "kernels/kernel_table.h"
@@ -47,12 +48,17 @@ class FilteredMatrix {
   std::vector<double> covariance;  // C [m, m]
   std::vector<double> leading;     // U' [rank, m]
 
-  void gather(const T* gradient, const Member& member) noexcept {
+  // False where a product of S with itself could overflow.
+  bool gather(const T* gradient, const Member& member) noexcept {
+    const T bound = std::sqrt(std::numeric_limits<T>::max() / static_cast<T>(n_));
+    bool small = true;
     for_elements(member, [&](std::int64_t at, std::int64_t row, std::int64_t column) {
       const T g = gradient[at];
+      small = small && std::fabs(g) < bound;
       s_[size(row * ld_ + column)] = g;
       panels_[size((row / kPanel<T> * n_ + column) * kPanel<T> + row % kPanel<T>)] = g;
     });
+    return small;
   }
 
   void add_covariance(double decay, const Member& member) noexcept {
@@ -171,8 +177,11 @@ class LowRankFilter final : public GradientTransform<T> {
   bool empty() const noexcept { return matrices_.empty(); }
 
   void apply(std::int64_t update, const T*, T* gradient, const Member& member) noexcept override {
-    for (auto& matrix : matrices_) matrix.gather(gradient, member);
+    for (auto& matrix : matrices_) {
+      if (!matrix.gather(gradient, member)) finite_.store(false, std::memory_order_relaxed);
+    }
     member.meet();
+    if (!finite()) return;  // before anything of it is remembered
     for (auto& matrix : matrices_) matrix.add_covariance(spec_.decay, member);
     // Eigenvectors that the next ones replace before any gradient is filtered are not looked for.
     if ((update - 1) % spec_.refresh == 0 && update + spec_.refresh - 1 > spec_.warmup) {
@@ -186,6 +195,7 @@ class LowRankFilter final : public GradientTransform<T> {
     if (update <= spec_.warmup || !finite()) return;
     for (auto& matrix : matrices_) matrix.project(spec_.residual, gradient, member);
   }
+  void begin() noexcept override { finite_.store(true, std::memory_order_relaxed); }
   bool finite() const noexcept override { return finite_.load(std::memory_order_relaxed); }
   void add_memory(const std::string& prefix, GradientMemory<T>& memory) override {
     const auto add = [&](const char* name, std::size_t tensor, std::vector<double>& values) {
