@@ -1,12 +1,13 @@
 // @ts-check
 // One class in a hundred: focal weights against plain training, by average precision.
 
-import { parseArgs } from 'node:util'
 import { loadKrylov } from '../lib/krylov.js'
-import { mean, spread, uniform } from '../lib/labels.js'
+import { uniform } from '../lib/labels.js'
 import { readMnist } from '../lib/mnist.js'
+import { count, kMnistRows, readOptions } from '../lib/options.js'
 import { writePage } from '../lib/page.js'
 import { print, progress } from '../lib/results.js'
+import { mean, standardDeviation } from '../lib/statistics.js'
 import { table } from '../lib/table.js'
 
 const kInputs = 784
@@ -39,15 +40,13 @@ function averagePrecision(scores, positive, weight) {
 
 /** @param {string[]} args */
 export async function run(args) {
-  const { values } = parseArgs({
-    args,
-    options: {
-      seeds: { type: 'string', default: '5' },
-      rows: { type: 'string', default: '60000' },
-      epochs: { type: 'string', default: '10' },
-    },
+  const options = readOptions('class-imbalance', args, {
+    seeds: count(5, 'runs of each arm'),
+    rows: count(kMnistRows, 'training images', kMnistRows),
+    epochs: count(10, 'epochs of a run'),
   })
-  const [seeds, rows, epochs] = [Number(values.seeds), Number(values.rows), Number(values.epochs)]
+  if (options === undefined) return
+  const { seeds, rows, epochs } = options
   const krylov = await loadKrylov()
   const { train, test } = readMnist()
   /** @type {[string, any][]} */
@@ -129,9 +128,9 @@ export async function run(args) {
       name,
       weights: weights ?? null,
       last: mean(last),
-      lastSpread: spread(last),
+      lastSpread: standardDeviation(last),
       best: mean(best),
-      bestSpread: spread(best),
+      bestSpread: standardDeviation(best),
       curve: Array.from({ length: epochs }, (_, epoch) => mean(own.map(({ curve }) => curve[epoch] ?? 0))),
     }
   })

@@ -2,12 +2,13 @@
 // EL2N scores on MNIST (Paul, Ganguli & Dziugaite 2021): do they find wrong labels, and what is lost when the easiest half
 // of the images is left out?
 
-import { parseArgs } from 'node:util'
 import { uniform } from '../lib/data.js'
 import { loadKrylov } from '../lib/krylov.js'
 import { readMnist } from '../lib/mnist.js'
+import { count, kMnistRows, readOptions } from '../lib/options.js'
 import { writePage } from '../lib/page.js'
 import { print, progress } from '../lib/results.js'
+import { mean, standardDeviation } from '../lib/statistics.js'
 import { percent, table } from '../lib/table.js'
 
 const kInputs = 784
@@ -24,15 +25,7 @@ const kKeep = 0.5
 const kEpochs = 15
 
 /** @param {readonly number[]} values */
-const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length
-/** @param {readonly number[]} values */
-function deviation(values) {
-  const average = mean(values)
-  const squares = values.map((value) => (value - average) ** 2)
-  return Math.sqrt(squares.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length - 1))
-}
-/** @param {readonly number[]} values */
-const spread = (values) => `${percent(mean(values))} ± ${(100 * deviation(values)).toFixed(2)}`
+const spread = (values) => `${percent(mean(values))} ± ${(100 * standardDeviation(values)).toFixed(2)}`
 
 /** `count` of 0..total-1, in random order. @param {number} total @param {number} count @param {() => number} next */
 function choose(total, count, next) {
@@ -48,16 +41,14 @@ function choose(total, count, next) {
 
 /** @param {string[]} args */
 export async function run(args) {
-  const { values } = parseArgs({
-    args,
-    options: {
-      rows: { type: 'string', default: '60000' },
-      models: { type: 'string', default: '10' },
-      seeds: { type: 'string', default: '5' },
-      epochs: { type: 'string', default: String(kEpochs) },
-    },
+  const options = readOptions('data-diet', args, {
+    rows: count(kMnistRows, 'training images', kMnistRows),
+    models: count(10, 'models that score'),
+    seeds: count(5, 'runs of each arm'),
+    epochs: count(kEpochs, 'epochs of a run'),
   })
-  const [rows, models, seeds, epochs] = [values.rows, values.models, values.seeds, values.epochs].map(Number)
+  if (options === undefined) return
+  const { rows, models, seeds, epochs } = options
   const krylov = await loadKrylov()
   const { train: mnist, test } = readMnist()
   const loss = krylov.softmaxCrossEntropy()

@@ -3,12 +3,13 @@
 
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
 import { loadKrylov } from '../lib/krylov.js'
 import { readMnist } from '../lib/mnist.js'
+import { count, kMnistRows, positive, readOptions } from '../lib/options.js'
 import { writePage } from '../lib/page.js'
 import { pythonWith } from '../lib/python.js'
 import { print, progress } from '../lib/results.js'
+import { mean, standardDeviation } from '../lib/statistics.js'
 import { percent, table } from '../lib/table.js'
 
 const kInputs = 784
@@ -18,15 +19,6 @@ const kDelta = 1e-5
 const kMomentum = 0.9
 const kPeerSteps = 10
 const kPeer = fileURLToPath(new URL('../peers/pytorch_dp_sgd.py', import.meta.url))
-
-/** @param {readonly number[]} values */
-const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length
-
-/** Standard deviation of one value. @param {readonly number[]} values */
-const spread = (values) => {
-  const centre = mean(values)
-  return Math.sqrt(values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / Math.max(1, values.length - 1))
-}
 
 /**
  * Samples per second of PyTorch's steps, or why there are none.
@@ -44,21 +36,16 @@ function peer(batchSize, threads) {
 
 /** @param {string[]} args */
 export async function run(args) {
-  const { values } = parseArgs({
-    args,
-    options: {
-      seeds: { type: 'string', default: '3' },
-      epochs: { type: 'string', default: '20' },
-      rows: { type: 'string', default: '60000' },
-      'batch-size': { type: 'string', default: '2048' },
-      'learning-rate': { type: 'string', default: '1' },
-      threshold: { type: 'string', default: '0.5' },
-      only: { type: 'string' },
-    },
+  const options = readOptions('dp-sgd', args, {
+    seeds: count(3, 'runs of each arm'),
+    epochs: count(20, 'epochs of a run'),
+    rows: count(kMnistRows, 'training images', kMnistRows),
+    'batch-size': count(2048, 'samples of a step in the mean', kMnistRows),
+    'learning-rate': positive(1, 'of the private runs'),
+    threshold: positive(0.5, 'largest norm that is left alone'),
   })
-  const [seeds, epochs, rows] = [Number(values.seeds), Number(values.epochs), Number(values.rows)]
-  const [batchSize, learningRate] = [Number(values['batch-size']), Number(values['learning-rate'])]
-  const threshold = Number(values.threshold)
+  if (options === undefined) return
+  const { seeds, epochs, rows, 'batch-size': batchSize, 'learning-rate': learningRate, threshold } = options
   const krylov = await loadKrylov()
   const mnist = readMnist()
   const data = {
@@ -73,7 +60,7 @@ export async function run(args) {
   const privacy = (targetEpsilon, more = {}) => ({ targetEpsilon, delta: kDelta, threshold, ...more })
   const adapt = krylov.quantileThreshold({ quantile: 0.3 })
   /** @type {{ name: string, rate?: number, privacy?: Record<string, any> }[]} */
-  const all = [
+  const arms = [
     // Without clipping such a learning rate is too large.
     { name: 'no privacy', rate: learningRate / 10 },
     { name: 'ε = 8', privacy: privacy(8) },
@@ -82,9 +69,8 @@ export async function run(args) {
     { name: 'ε = 3, by layer', privacy: privacy(3, { threshold: threshold / Math.SQRT2, by: 'layer' }) },
     { name: 'ε = 3, C at a quantile', privacy: privacy(3, { adapt }) },
   ]
-  const arms = all.filter(({ name }) => values.only === undefined || name === values.only)
 
-  /** @param {(typeof all)[number]} arm @param {number} seed */
+  /** @param {(typeof arms)[number]} arm @param {number} seed */
   const one = async (arm, seed) => {
     const layers = [krylov.dense(kHidden, 'tanh'), krylov.dense(kClasses)]
     const model = krylov.createModel({ inputs: kInputs, layers, seed, dtype: 'float32' })
@@ -130,7 +116,7 @@ export async function run(args) {
     return {
       name,
       accuracy: mean(accuracies),
-      spread: spread(accuracies),
+      spread: standardDeviation(accuracies),
       least: Math.min(...accuracies),
       epsilon: own[0]?.epsilon,
       noiseMultiplier: own[0]?.noiseMultiplier,

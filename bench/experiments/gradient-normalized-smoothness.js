@@ -1,11 +1,12 @@
 // @ts-check
 // The linear rate of gradient-normalised smoothness on logistic and softmax regression, float64.
 
-import { parseArgs } from 'node:util'
 import { loadKrylov } from '../lib/krylov.js'
 import { readMnist } from '../lib/mnist.js'
+import { count, readOptions } from '../lib/options.js'
 import { writePage } from '../lib/page.js'
 import { print, progress } from '../lib/results.js'
+import { mean } from '../lib/statistics.js'
 import { table } from '../lib/table.js'
 
 const kL2 = 1e-3
@@ -153,7 +154,6 @@ function rateOf(gaps) {
   const points = gaps
     .map((gap, iteration) => /** @type {const} */ ([iteration, Math.log(gap / first)]))
     .filter(([, y]) => y <= Math.log(kFit[0] ?? 0) && y >= Math.log(kFit[1] ?? 0))
-  const mean = (/** @type {number[]} */ values) => values.reduce((sum, value) => sum + value, 0) / values.length
   const [x, y] = [mean(points.map(([at]) => at)), mean(points.map(([, at]) => at))]
   const across = points.reduce((sum, [at]) => sum + (at - x) ** 2, 0)
   const slope = points.reduce((sum, [at, height]) => sum + (at - x) * (height - y), 0) / across
@@ -173,12 +173,12 @@ function shownPoints(gaps) {
 
 /** @param {string[]} args */
 export async function run(args) {
-  const { values } = parseArgs({
-    args,
-    options: { rows: { type: 'string', default: '1000' }, iterations: { type: 'string', default: '1000' } },
+  const options = readOptions('gradient-normalized-smoothness', args, {
+    rows: count(1000, 'samples'),
+    iterations: count(1000, 'iterations at most'),
   })
-  const rows = Number(values.rows)
-  const maxIterations = Number(values.iterations)
+  if (options === undefined) return
+  const { rows, iterations: maxIterations } = options
   const krylov = await loadKrylov()
   /** Values of an arm, iteration by iteration, the start first. */
   /** @type {{ problem: string, arm: string, values: number[], least: number }[]} */

@@ -2,12 +2,13 @@
 // How much less the gradient of a batch varies when it is drawn by importance, against uniform batches of equal cost, at
 // several points of a training on MNIST (Katharopoulos & Fleuret 2018).
 
-import { parseArgs } from 'node:util'
 import { uniform } from '../lib/data.js'
 import { loadKrylov } from '../lib/krylov.js'
 import { readMnist } from '../lib/mnist.js'
+import { count, kMnistRows, positive, readOptions } from '../lib/options.js'
 import { writePage } from '../lib/page.js'
 import { print, progress } from '../lib/results.js'
+import { median } from '../lib/statistics.js'
 import { figure, table } from '../lib/table.js'
 
 const kInputs = 784
@@ -34,9 +35,6 @@ function sum(values) {
   return total
 }
 
-/** @param {readonly number[]} values */
-const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
-
 /** Draws by probabilities, with replacement. @param {Float64Array} p @param {number} count @param {() => number} next */
 function draw(p, count, next) {
   const sums = new Float64Array(p.length)
@@ -57,16 +55,14 @@ function draw(p, count, next) {
 
 /** @param {string[]} args */
 export async function run(args) {
-  const { values } = parseArgs({
-    args,
-    options: {
-      rows: { type: 'string', default: '60000' },
-      draws: { type: 'string', default: '400' },
-      seed: { type: 'string', default: '1' },
-      seconds: { type: 'string', default: '5' },
-    },
+  const options = readOptions('importance-sampling', args, {
+    rows: count(kMnistRows, 'training images', kMnistRows),
+    draws: count(400, 'batches that a variance is taken from'),
+    seed: count(1, 'of the start and the draws'),
+    seconds: positive(5, 'of timing for each score'),
   })
-  const [rows, draws, seed] = [Number(values.rows), Number(values.draws), Number(values.seed)]
+  if (options === undefined) return
+  const { rows, draws, seed, seconds: timing } = options
   const krylov = await loadKrylov()
   const { train: mnist } = readMnist()
   const loss = krylov.softmaxCrossEntropy()
@@ -209,7 +205,7 @@ export async function run(args) {
       epochs = point
     }
     const { scores, gradient } = look()
-    const seconds = await secondsOfStep(Number(values.seconds))
+    const seconds = await secondsOfStep(timing)
     const plain = measure(undefined, gradient)
     const squares = sum(scores.gradientNorm.map((norm) => norm * norm)) / rows
     // Exact: of a uniform batch of b.

@@ -1,8 +1,8 @@
 // @ts-check
 // Levenberg-Marquardt beside L-BFGS and Adam on three small noiseless regressions, float64, from the same start.
 
-import { parseArgs } from 'node:util'
 import { loadKrylov } from '../lib/krylov.js'
+import { positive, readOptions } from '../lib/options.js'
 import { writePage } from '../lib/page.js'
 import { print, progress } from '../lib/results.js'
 import { median } from '../lib/statistics.js'
@@ -81,8 +81,11 @@ function problems() {
 
 /** @param {string[]} args */
 export async function run(args) {
-  const { values } = parseArgs({ args, options: { seconds: { type: 'string', default: '30' } } })
-  const limit = Number(values.seconds)
+  const options = readOptions('levenberg-marquardt', args, {
+    seconds: positive(30, 'that a run has at most'),
+  })
+  if (options === undefined) return
+  const { seconds: limit } = options
   const krylov = await loadKrylov()
   const rows = []
   /** @type {Record<string, any>} */

@@ -2,11 +2,12 @@
 // Three tasks on MNIST by every method for several tasks: the digit, its parity, and how much ink there is, which the
 // digit has no use for.
 
-import { parseArgs } from 'node:util'
 import { loadKrylov } from '../lib/krylov.js'
 import { readMnist } from '../lib/mnist.js'
+import { count, kMnistRows, readOptions } from '../lib/options.js'
 import { writePage } from '../lib/page.js'
 import { print, progress } from '../lib/results.js'
+import { mean } from '../lib/statistics.js'
 import { figure, percent, table } from '../lib/table.js'
 
 const kInputs = 784
@@ -28,20 +29,15 @@ function inkOf(inputs, rows) {
   })
 }
 
-/** @param {readonly number[]} values */
-const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length
-
 /** @param {string[]} args */
 export async function run(args) {
-  const { values } = parseArgs({
-    args,
-    options: {
-      seeds: { type: 'string', default: '3' },
-      epochs: { type: 'string', default: '3' },
-      rows: { type: 'string', default: '60000' },
-    },
+  const options = readOptions('multi-task', args, {
+    seeds: count(3, 'runs of each arm'),
+    epochs: count(3, 'epochs of a run'),
+    rows: count(kMnistRows, 'training images', kMnistRows),
   })
-  const [seeds, epochs, rows] = [Number(values.seeds), Number(values.epochs), Number(values.rows)]
+  if (options === undefined) return
+  const { seeds, epochs, rows } = options
   const krylov = await loadKrylov()
   const mnist = readMnist()
   const ink = inkOf(mnist.train.inputs, mnist.train.rows)

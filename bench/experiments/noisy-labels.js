@@ -1,12 +1,13 @@
 // @ts-check
 // MNIST with wrong labels: plain training against every rule of sample weights.
 
-import { parseArgs } from 'node:util'
 import { loadKrylov } from '../lib/krylov.js'
-import { mean, spread, withWrongLabels } from '../lib/labels.js'
+import { withWrongLabels } from '../lib/labels.js'
 import { readMnist } from '../lib/mnist.js'
+import { count, kMnistRows, readOptions } from '../lib/options.js'
 import { writePage } from '../lib/page.js'
 import { print, progress } from '../lib/results.js'
+import { mean, standardDeviation } from '../lib/statistics.js'
 import { percent, table } from '../lib/table.js'
 
 const kInputs = 784
@@ -45,15 +46,13 @@ function arms(krylov, steps) {
 
 /** @param {string[]} args */
 export async function run(args) {
-  const { values } = parseArgs({
-    args,
-    options: {
-      seeds: { type: 'string', default: '3' },
-      rows: { type: 'string', default: '60000' },
-      epochs: { type: 'string', default: '20' },
-    },
+  const options = readOptions('noisy-labels', args, {
+    seeds: count(3, 'runs of each arm'),
+    rows: count(kMnistRows, 'training images', kMnistRows),
+    epochs: count(20, 'epochs of a run'),
   })
-  const [seeds, rows, epochs] = [Number(values.seeds), Number(values.rows), Number(values.epochs)]
+  if (options === undefined) return
+  const { seeds, rows, epochs } = options
   const krylov = await loadKrylov()
   const { train, test } = readMnist()
   const inputs = { data: train.inputs.subarray(0, rows * kInputs), shape: [rows, kInputs] }
@@ -98,10 +97,10 @@ export async function run(args) {
       name,
       weights: weights ?? null,
       last: mean(last),
-      lastSpread: spread(last),
+      lastSpread: standardDeviation(last),
       gain: mean(last) - plain,
       best: mean(best),
-      bestSpread: spread(best),
+      bestSpread: standardDeviation(best),
       secondsPerEpoch: mean(own.map(({ seconds }) => seconds)) / epochs,
       curve: Array.from({ length: epochs }, (_, epoch) => mean(own.map(({ accuracies }) => accuracies[epoch] ?? 0))),
     }

@@ -1,11 +1,12 @@
 // @ts-check
 // Learning-rate spikes on MNIST: Adam unprotected, with clipped gradients, and with steps within the softmax radius.
 
-import { parseArgs } from 'node:util'
 import { loadKrylov } from '../lib/krylov.js'
 import { readMnist } from '../lib/mnist.js'
+import { count, kMnistRows, readOptions } from '../lib/options.js'
 import { writePage } from '../lib/page.js'
 import { print, progress } from '../lib/results.js'
+import { mean } from '../lib/statistics.js'
 import { percent, table } from '../lib/table.js'
 
 const kInputs = 784
@@ -45,11 +46,6 @@ function scale(values, factor) {
   if (factor !== 1) for (let i = 0; i < values.length; i++) values[i] = (values[i] ?? 0) * factor
 }
 
-/** @param {readonly number[]} values */
-function mean(values) {
-  return values.reduce((sum, value) => sum + value, 0) / values.length
-}
-
 /** @typedef {'none' | 'clipping' | 'radius'} Protection */
 /** @type {[Protection, string][]} */
 const arms = [
@@ -60,11 +56,12 @@ const arms = [
 
 /** @param {string[]} args */
 export async function run(args) {
-  const { values } = parseArgs({
-    args,
-    options: { seeds: { type: 'string', default: '3' }, rows: { type: 'string', default: '60000' } },
+  const options = readOptions('softmax-radius', args, {
+    seeds: count(3, 'runs of each arm'),
+    rows: count(kMnistRows, 'training images', kMnistRows),
   })
-  const [seeds, rows] = [Number(values.seeds), Number(values.rows)]
+  if (options === undefined) return
+  const { seeds, rows } = options
   const krylov = await loadKrylov()
   const { train, test } = readMnist()
   const testData = { inputs: { data: test.inputs, shape: [test.rows, kInputs] }, targets: test.labels }

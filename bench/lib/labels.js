@@ -30,15 +30,3 @@ export function withWrongLabels(labels, classes, share, seed) {
     return wrong ? (label + shift) % classes : label
   })
 }
-
-/** @param {readonly number[]} values */
-export function mean(values) {
-  return values.reduce((sum, value) => sum + value, 0) / values.length
-}
-
-/** @param {readonly number[]} values standard deviation of the values as a sample; 0 for one */
-export function spread(values) {
-  const centre = mean(values)
-  const squares = values.reduce((sum, value) => sum + (value - centre) ** 2, 0)
-  return values.length < 2 ? 0 : Math.sqrt(squares / (values.length - 1))
-}

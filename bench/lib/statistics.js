@@ -21,6 +21,17 @@ export function median(values) {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2
 }
 
+/** @param {readonly number[]} values */
+export function mean(values) {
+  return values.reduce((sum, value) => sum + value, 0) / values.length
+}
+
+/** Standard deviation of the values as a sample; 0 for one. @param {readonly number[]} values */
+export function standardDeviation(values) {
+  const centre = mean(values)
+  return Math.sqrt(values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / Math.max(1, values.length - 1))
+}
+
 /**
  * @param {readonly number[]} samples
  * @returns {Summary}

@@ -1,10 +1,11 @@
 // @ts-check
 // Steps on two heads, by each method for several tasks, in turns of one process.
 
+import { warmedArms } from '../arms.js'
 import { dataFor, krylovVersion, loadKrylov, lossOf } from '../krylov.js'
 
 /** @import { Workload } from '../../scenarios/workloads.js' */
-/** @typedef {{ train: (steps: number) => Promise<number>, estimate: number }} Arm `estimate`: microseconds a step */
+/** @import { Arm } from '../arms.js' */
 
 /**
  * @param {any} krylov
@@ -51,28 +52,9 @@ export async function open({ workload, secondHead, threads, warmUpSeconds }) {
   const krylov = await loadKrylov()
   const arms = armsOf(krylov, workload, secondHead, threads)
 
-  /**
-   * @param {Arm} arm
-   * @param {number} count
-   */
-  async function timed(arm, count) {
-    const begin = performance.now()
-    const done = await arm.train(count)
-    const seconds = (performance.now() - begin) / 1000
-    arm.estimate = (seconds * 1e6) / done
-    return seconds
-  }
-  for (const arm of Object.values(arms)) {
-    for (let spent = 0, count = 1; spent < warmUpSeconds; count *= 2) spent += await timed(arm, count)
-  }
+  const answer = await warmedArms(arms, warmUpSeconds)
   return {
     ready: { version: `${krylovVersion()} (${krylov.systemInfo().instructionSet})`, arms: Object.keys(arms) },
-    /** @param {{ arm: string, seconds: number }} request */
-    async handle(request) {
-      const arm = arms[request.arm]
-      if (arm === undefined) throw new Error(`unknown arm ${request.arm}`)
-      const seconds = await timed(arm, Math.max(1, Math.round((request.seconds * 1e6) / arm.estimate)))
-      return { microseconds: arm.estimate, seconds }
-    },
+    handle: answer,
   }
 }

@@ -1,10 +1,11 @@
 // @ts-check
 // Steps and quantities of single samples in turns, through the public interface: one process for all arms of a workload.
 
+import { warmedArms } from '../arms.js'
 import { createNetwork, dataFor, krylovVersion, loadKrylov, lossOf } from '../krylov.js'
 
 /** @import { Workload } from '../../scenarios/workloads.js' */
-/** @typedef {{ train: (steps: number) => Promise<number> | number, estimate: number }} Arm `estimate`: microseconds a step or call */
+/** @import { Arm } from '../arms.js' */
 
 /**
  * @param {any} krylov
@@ -106,20 +107,7 @@ export async function open({ workload, threads, warmUpSeconds, thresholds }) {
   /** @type {Record<string, Arm>} */
   const arms = { ...steps.arms, ...quantities.arms }
 
-  /**
-   * @param {Arm} arm
-   * @param {number} count
-   */
-  async function timed(arm, count) {
-    const begin = performance.now()
-    const done = await arm.train(count)
-    const seconds = (performance.now() - begin) / 1000
-    arm.estimate = (seconds * 1e6) / done
-    return seconds
-  }
-  for (const arm of Object.values(arms)) {
-    for (let spent = 0, count = 1; spent < warmUpSeconds; count *= 2) spent += await timed(arm, count)
-  }
+  const answer = await warmedArms(arms, warmUpSeconds)
 
   return {
     ready: {
@@ -132,10 +120,7 @@ export async function open({ workload, threads, warmUpSeconds, thresholds }) {
       if ('shares' in request) {
         return { shares: Object.fromEntries(Object.entries(steps.shares).map(([name, share]) => [name, share()])) }
       }
-      const arm = arms[request.arm]
-      if (arm === undefined) throw new Error(`unknown arm ${request.arm}`)
-      const seconds = await timed(arm, Math.max(1, Math.round((request.seconds * 1e6) / arm.estimate)))
-      return { microseconds: arm.estimate, seconds }
+      return answer(request)
     },
   }
 }
