@@ -232,7 +232,9 @@ Status make_transform(const LowRankFilterSpec& spec, const GradientLayout& layou
   if (spec.warmup < 0) return error("gradient.warmup", "a whole number >= 0");
   if (!(spec.residual >= 0 && spec.residual <= 1)) return error("gradient.residual", "a number from 0 to 1");
   auto filter = std::make_unique<LowRankFilter<T>>(spec, layout);
-  if (filter->empty()) return error("gradient.rank", "less than the smaller side of some matrix");
+  if (filter->empty()) {
+    return Status::error(ErrorCode::kOption, "gradient.rank", "less than the smaller side of some matrix", spec.rank);
+  }
   out = std::move(filter);
   return Status::success();
 }
