@@ -15,8 +15,6 @@ const task = {
     return { train: train.inputs, test: test.inputs }
   },
   contestants: [hessianFree(), nesterov(), adam()],
-  notes:
-    'From about minute 27 to minute 37 of the Hessian-free arm another process kept one of the two processors busy by mistake: that stretch brought less than it would have.',
   published: [
     ['Hessian-free (Martens 2010)', 1.4],
     ['NAG, 750 000 updates (Sutskever et al. 2013)', 0.73],

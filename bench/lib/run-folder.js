@@ -13,9 +13,18 @@ import { deserialize, serialize } from 'node:v8'
  * @property {number} seconds of training so far, all slices together
  * @property {number} updates
  * @property {number} iterations of conjugate gradients so far; 0 without
- * @property {number} error of the training data
+ * @property {number} error of the training data, at the average of the iterates
  * @property {number} testError
+ * @property {number} iterateError of the training data, at the newest iterate
  * @property {Record<string, number>} [numbers] what the optimizer told of its last update
+ */
+
+/**
+ * The exponential moving average of the iterates, which training does not see.
+ *
+ * @typedef {object} Average
+ * @property {Float32Array} values
+ * @property {number} count of the iterates in it
  */
 
 /**
@@ -24,6 +33,7 @@ import { deserialize, serialize } from 'node:v8'
  * @property {number} slices starts of the program that went on with it
  * @property {Look[]} curve
  * @property {Float32Array} [parameters]
+ * @property {Average} [average]
  * @property {any} [state] of training
  */
 

@@ -90,6 +90,25 @@ TEST_CASE_TEMPLATE("row_squares are the sum_squares of each row, to the bit", T,
   }
 }
 
+TEST_CASE_TEMPLATE("scale_rows scales each row by its factor, whole panels of it", T, float, double) {
+  constexpr std::int64_t rows = 7;
+  for (const std::int64_t panels : {1, 2, 5}) {
+    const std::int64_t columns = panels * kPanel<T>, ld = columns + kPanel<T>;
+    const double factors[rows] = {0.3, 1, -2, 0, 1e-3, 1, 7};
+    const Line<T> x = random_line<T>(rows * ld, 35);
+    test::for_each_set<T>([&](const KernelTable<T>& k) {
+      Line<T> out = x;
+      k.scale_rows(factors, out.data(), ld, rows, columns);
+      Comparison comparison;
+      for (std::int64_t i = 0; i < rows * ld; ++i) {
+        const T factor = i % ld < columns ? static_cast<T>(factors[i / ld]) : T(1);
+        comparison.equal(i, panels, out[i], x[i] * factor);
+      }
+      comparison.check("panels " + std::to_string(panels));
+    });
+  }
+}
+
 // In float32 the square of 3e19 is infinite and that of 1e-30 is zero; 1 is lost beside 1e8.
 TEST_CASE("float32 reductions do not overflow, underflow or lose small terms") {
   test::for_each_set<float>([&](const KernelTable<float>& k) {

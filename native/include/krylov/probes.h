@@ -13,7 +13,7 @@ namespace krylov {
 double measure_peak(int threads, DType dtype, double milliseconds);
 
 // GB/s (1e9 bytes) over a buffer that the threads share out among them; best
-// of several passes.
+// of several passes, of writes through the caches and past them.
 struct Bandwidth {
   double read = 0, write = 0;
 };

@@ -151,13 +151,17 @@ struct KernelTable {
   // out = x + a y; out may be x or y
   void (*scaled_sum)(const T* x, T a, const T* y, T* out, std::int64_t n) noexcept;
   void (*scale)(T a, T* x, std::int64_t n) noexcept;
+  // x_r = factors_r x_r; columns: of whole panels; a row of factor 1 is not touched
+  void (*scale_rows)(const double* factors, T* x, std::int64_t ldx, std::int64_t rows, std::int64_t columns) noexcept;
   // updates: w, g and state over n elements
   // momentum may be null when scalars.momentum is 0
   void (*update_sgd)(const SgdScalars<T>&, T* w, const T* g, T* momentum, std::int64_t n) noexcept;
   void (*update_momentum)(const MomentumScalars<T>&, T* w, const T* g, T* momentum, std::int64_t n) noexcept;
   void (*update_adam)(const AdamScalars<T>&, T* w, const T* g, T* m, T* v, T* max_v, std::int64_t n) noexcept;
-  // probes for benchmarks: flops done by a register-only loop of fused multiply-adds
+  // probes for benchmarks: flops done by a register-only loop of fused multiply-adds; whole cache lines of one value,
+  // written past the caches
   double (*fma_probe)(std::int64_t iterations, T* sink) noexcept;
+  void (*fill_probe)(T value, T* out, std::int64_t n) noexcept;
 };
 
 // The table of the chosen set (KRYLOV_ISA lowers it); constant for the process.

@@ -40,6 +40,13 @@ template <class T>
 KRYLOV_SIMD_FN void stream(T* p, Vec<T> a) { store(p, a); }
 #endif
 
+// Streamed stores are not ordered by the release that hands the rows over.
+KRYLOV_SIMD_FN void finish_stream() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
 // Whole cache lines are streamed, so that memory is written and never read; lines that two rows share go through the
 // cache. The same bits as outer_product.
 template <class T>
@@ -57,9 +64,19 @@ void stream_outer_product(const T* delta, std::int64_t outputs, const T* x, std:
     }
     scaled_row(d, x + i, inputs - i, out + i);
   }
-#if defined(__SSE2__)
-  _mm_sfence();  // streamed stores are not ordered by the release that hands the rows over
-#endif
+  finish_stream();
+}
+
+// How fast memory can be written at best. out is aligned to a cache line, n a multiple of one.
+template <class T>
+void fill_probe(T value, T* out, std::int64_t n) noexcept {
+  constexpr std::int64_t lanes = Vec<T>::kLanes, line = kPanel<T>;
+  const Vec<T> v = set1<T>(value);
+  for (std::int64_t i = 0; i < n; i += line) {
+#pragma GCC unroll 8
+    for (std::int64_t k = 0; k < line; k += lanes) stream(out + i + k, v);
+  }
+  finish_stream();
 }
 
 }  // namespace KRYLOV_SET

@@ -49,10 +49,12 @@ constexpr KernelTable<T> make_table() {
   t.all_finite = &all_finite<T>;
   t.scaled_sum = &scaled_sum<T>;
   t.scale = &scale<T>;
+  t.scale_rows = &scale_rows<T>;
   t.update_sgd = &update_sgd<T>;
   t.update_momentum = &update_momentum<T>;
   t.update_adam = &update_adam<T>;
   t.fma_probe = &fma_probe<T>;
+  t.fill_probe = &fill_probe<T>;
   return t;
 }
 

@@ -64,6 +64,18 @@ void scale(T a, T* x, std::int64_t n) noexcept {
   if (i < n) store_partial(x + i, load_partial(x + i, int(n - i)) * factor, int(n - i));
 }
 
+template <class T>
+void scale_rows(const double* factors, T* x, std::int64_t ldx, std::int64_t rows, std::int64_t columns) noexcept {
+  constexpr std::int64_t lanes = Vec<T>::kLanes;
+  static_assert(kPanel<T> % lanes == 0);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    if (factors[r] == 1) continue;
+    const Vec<T> factor = set1<T>(static_cast<T>(factors[r]));
+    T* const row = x + r * ldx;
+    for (std::int64_t i = 0; i < columns; i += lanes) store(row + i, load(row + i) * factor);
+  }
+}
+
 // Twelve independent chains of fused multiply-adds: enough to fill two units of
 // latency 5. Returns the flops done; `sink` keeps the compiler honest.
 template <class T>

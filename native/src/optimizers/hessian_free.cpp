@@ -241,10 +241,16 @@ Procedure<MinimizerReport> HessianFree<T>::update(Session& session, Objective<T>
     }
   }
 
-  AlignedBuffer<T> bp = std::move(rhs);
-  co_await b.apply(session, p, bp.data());
-  if (session.stopped()) co_return report;
-  const double slope = vectors.dot(g.data(), p), bend = vectors.dot(p, bp.data()), squared = vectors.dot(p, p);
+  const double slope = vectors.dot(g.data(), p), squared = vectors.dot(p, p);
+  // Of CG's last iterate the quadratic's value tells p'Bp; for another p it takes one more product.
+  const bool told = chosen == solved.iterations && p != solved.direction.data() && std::isfinite(solved.quadratic);
+  double bend = 2 * (solved.quadratic - slope) - lambda * squared;
+  if (!told) {
+    AlignedBuffer<T> bp = std::move(rhs);
+    co_await b.apply(session, p, bp.data());
+    if (session.stopped()) co_return report;
+    bend = vectors.dot(p, bp.data());
+  }
   const auto curvature_samples = static_cast<int>(Samples::kCurvature);
   std::optional<double> here = Values::find(objective, values.here, Samples::kCurvature);
   if (!here) here = co_await objective.value(session, x, Samples::kCurvature);
@@ -275,7 +281,7 @@ Procedure<MinimizerReport> HessianFree<T>::update(Session& session, Objective<T>
                     {"gradientNorm", at.gradient_norm},
                     {"modelValue", solved.quadratic},
                     {"curvature", bend / squared},
-                    {"products", static_cast<double>(solved.products + 1)}};
+                    {"products", static_cast<double>(solved.products + (told ? 0 : 1))}};
   report.words = {{"cgReason", name_of(solved.reason)}};
   lambda_ = after;
   warm_start_ = std::move(solved.solution);

@@ -64,26 +64,27 @@ double peak_of(int threads, double seconds) {
 // The whole buffer once, a contiguous part a thread; the pass takes as long as
 // its slowest thread.
 struct Sweep {
-  std::span<std::uint64_t> words;
-  bool writes = false;
-  std::atomic<std::uint64_t> sum{0};
+  enum class Kind { kRead, kWrite, kStream };
+  std::span<double> words;  // of whole cache lines
+  Kind kind = Kind::kWrite;
+  std::atomic<double> sum{0};
 
   static void body(void* context, int thread, int threads) noexcept {
     Sweep& sweep = *static_cast<Sweep*>(context);
-    const std::size_t size = sweep.words.size();
-    const auto bound = [&](int t) { return size / static_cast<std::size_t>(threads) * static_cast<std::size_t>(t); };
-    const std::size_t first = bound(thread);
-    const std::size_t last = thread + 1 == threads ? size : bound(thread + 1);
-    if (sweep.writes) {
-      std::memset(sweep.words.data() + first, thread + 1, (last - first) * sizeof(std::uint64_t));
-      return;
+    const auto lines = static_cast<std::int64_t>(sweep.words.size()) / kPanel<double>;
+    const std::int64_t first = lines * thread / threads * kPanel<double>;
+    const std::int64_t count = lines * (thread + 1) / threads * kPanel<double> - first;
+    double* const words = sweep.words.data() + first;
+    switch (sweep.kind) {
+      case Kind::kWrite: std::memset(words, thread + 1, static_cast<std::size_t>(count) * sizeof(double)); break;
+      case Kind::kStream: kernels<double>().fill_probe(thread + 1, words, count); break;
+      // So that the reads are not left out.
+      case Kind::kRead: sweep.sum.store(kernels<double>().sum_squares(words, count), std::memory_order_relaxed); break;
     }
-    std::uint64_t sum = 0;
-    for (std::size_t i = first; i < last; ++i) sum += sweep.words[i];
-    sweep.sum.fetch_add(sum, std::memory_order_relaxed);  // so that the reads are not left out
   }
 
-  double gigabytes_per_second(int threads) {
+  double gigabytes_per_second(Kind what, int threads) {
+    kind = what;
     const Clock::time_point start = Clock::now();
     ComputeThread::instance().run_and_wait(threads, &Sweep::body, this);
     return static_cast<double>(words.size_bytes()) / seconds_since(start) * 1e-9;
@@ -101,17 +102,15 @@ double measure_peak(int threads, DType dtype, double milliseconds) {
 Bandwidth measure_bandwidth(int threads, std::int64_t megabytes) {
   constexpr int kPasses = 5;
   const int wanted = wanted_threads(threads);
-  AlignedBuffer<std::uint64_t> buffer(static_cast<std::size_t>(megabytes) * 1'000'000 / sizeof(std::uint64_t));
+  AlignedBuffer<double> buffer(static_cast<std::size_t>(round_up(megabytes * 1'000'000 / 8, kPanel<double>)));
   Sweep sweep;
   sweep.words = buffer.span();
   Bandwidth best;
-  sweep.writes = true;
-  sweep.gigabytes_per_second(wanted);  // pages are mapped by the first touch
+  sweep.gigabytes_per_second(Sweep::Kind::kWrite, wanted);  // pages are mapped by the first touch
   for (int pass = 0; pass < kPasses; ++pass) {
-    sweep.writes = true;
-    best.write = std::max(best.write, sweep.gigabytes_per_second(wanted));
-    sweep.writes = false;
-    best.read = std::max(best.read, sweep.gigabytes_per_second(wanted));
+    best.write = std::max(best.write, sweep.gigabytes_per_second(Sweep::Kind::kWrite, wanted));
+    best.write = std::max(best.write, sweep.gigabytes_per_second(Sweep::Kind::kStream, wanted));
+    best.read = std::max(best.read, sweep.gigabytes_per_second(Sweep::Kind::kRead, wanted));
   }
   return best;
 }

@@ -77,7 +77,7 @@ void SampleClipping<T>::clip(const Pass<T>& pass, Batch<T>& batch, std::int64_t 
 
 template <Scalar T>
 bool SampleClipping<T>::clip_few(const Pass<T>& pass, Batch<T>& batch, std::int64_t first, std::int64_t count) noexcept {
-  double total[Layer<T>::kSquareRows] = {}, own[Layer<T>::kSquareRows];
+  double total[Layer<T>::kSquareRows] = {}, own[Layer<T>::kSquareRows], factors[Layer<T>::kSquareRows];
   double* const norms = norms_.data() + first;
   double* const clipped = clipped_.data() + first;
   std::fill(clipped, clipped + count, 0.0);
@@ -89,15 +89,15 @@ bool SampleClipping<T>::clip_few(const Pass<T>& pass, Batch<T>& batch, std::int6
     for (std::int64_t r = 0; r < count; ++r) {
       const double norm = std::sqrt(own[r]);
       if (!part_norms_.empty()) part_norms_.data()[static_cast<std::int64_t>(i) * max_rows_ + first + r] = norm;
-      const double factor = clipping_factor(spec_, thresholds_[i], norm);
-      if (factor == 1) continue;
-      scale_row(pass, layer, first + r, factor);
-      ++clipped[r];
+      factors[r] = clipping_factor(spec_, thresholds_[i], norm);
+      clipped[r] += factors[r] != 1 ? 1 : 0;
     }
+    scale_rows(pass, layer, first, count, factors);
   }
   bool finite = true;
   for (std::int64_t r = 0; r < count; ++r) {
     norms[r] = std::sqrt(total[r]);
+    factors[r] = 1;
     if (!std::isfinite(norms[r]) || (drops() && !batch.loss_is_finite(first + r))) {
       finite = false;
       if (!drops()) continue;
@@ -111,10 +111,11 @@ bool SampleClipping<T>::clip_few(const Pass<T>& pass, Batch<T>& batch, std::int6
       continue;
     }
     if (spec_.by_layer) continue;
-    const double factor = clipping_factor(spec_, thresholds_[0], norms[r]);
-    if (factor == 1) continue;
-    for (const int index : layers_) scale_row(pass, *network_->layers()[static_cast<std::size_t>(index)], first + r, factor);
-    clipped[r] = 1;
+    factors[r] = clipping_factor(spec_, thresholds_[0], norms[r]);
+    clipped[r] = factors[r] != 1 ? 1 : 0;
+  }
+  for (std::size_t i = 0; !spec_.by_layer && i < layers_.size(); ++i) {
+    scale_rows(pass, *network_->layers()[static_cast<std::size_t>(layers_[i])], first, count, factors);
   }
   return finite || drops();
 }
@@ -132,9 +133,11 @@ void SampleClipping<T>::drop_row(const Pass<T>& pass, std::int64_t row) const no
 }
 
 template <Scalar T>
-void SampleClipping<T>::scale_row(const Pass<T>& pass, const Layer<T>& layer, std::int64_t row, double factor) const noexcept {
+void SampleClipping<T>::scale_rows(const Pass<T>& pass, const Layer<T>& layer, std::int64_t first, std::int64_t count,
+                                   const double* factors) const noexcept {
   const BufferInfo& buffer = network_->buffers()[static_cast<std::size_t>(layer.output)];
-  kernels<T>().scale(static_cast<T>(factor), pass.adjoint_set()[layer.output] + row * buffer.ld, buffer.width);
+  T* const rows = pass.adjoint_set()[layer.output] + first * buffer.ld;
+  kernels<T>().scale_rows(factors, rows, buffer.ld, count, round_up(buffer.width, kPanel<T>));
 }
 
 template <Scalar T>

@@ -42,7 +42,8 @@ class SampleClipping final : public Stage<T> {
 
  private:
   bool clip_few(const Pass<T>& pass, Batch<T>& batch, std::int64_t first, std::int64_t count) noexcept;
-  void scale_row(const Pass<T>& pass, const Layer<T>& layer, std::int64_t row, double factor) const noexcept;
+  void scale_rows(const Pass<T>& pass, const Layer<T>& layer, std::int64_t first, std::int64_t count,
+                  const double* factors) const noexcept;
   void drop_row(const Pass<T>& pass, std::int64_t row) const noexcept;
 
   const Network<T>* network_;

@@ -109,17 +109,17 @@ void SampleWeighting<T>::decide(const Pass<T>& pass) noexcept {
 template <Scalar T>
 void SampleWeighting<T>::scale(const Pass<T>& pass, std::int64_t first, std::int64_t count) noexcept {
   rows_.store(pass.rows, std::memory_order_relaxed);
-  const KernelTable<T>& k = kernels<T>();
   bool finite = true;
   for (std::int64_t r = first; r < first + count; ++r) {
     const double weight = weights_[static_cast<std::size_t>(r)];
     // Of a loss that is not finite the losses tell, or clipping that leaves the sample out.
     finite = finite && ((std::isfinite(weight) && weight >= 0) || !std::isfinite(losses_[static_cast<std::size_t>(r)]));
-    if (weight == 1) continue;
-    for (const HeadInfo& head : network_->heads()) {
-      const BufferInfo& buffer = network_->buffers()[static_cast<std::size_t>(head.buffer)];
-      k.scale(static_cast<T>(weight), pass.adjoint_set()[head.buffer] + r * buffer.ld, buffer.width);
-    }
+  }
+  for (const HeadInfo& head : network_->heads()) {
+    const BufferInfo& buffer = network_->buffers()[static_cast<std::size_t>(head.buffer)];
+    T* const rows = pass.adjoint_set()[head.buffer] + first * buffer.ld;
+    kernels<T>().scale_rows(&weights_[static_cast<std::size_t>(first)], rows, buffer.ld, count,
+                            round_up(buffer.width, kPanel<T>));
   }
   if (!finite) finite_.store(false, std::memory_order_relaxed);
 }
