@@ -1,6 +1,7 @@
 # The native tests: one program, run once for each instruction set that can be
 # asked for. doctest's header is copied, so that a cross build sees it and no
 # other header of the host.
+set(KRYLOV_TEST_CODE "" CACHE FILEPATH "Archive krylov_test_code of another build for this processor, which the tests then link")
 find_path(KRYLOV_DOCTEST_DIRECTORY doctest/doctest.h NO_CMAKE_FIND_ROOT_PATH
   DOC "The directory that holds doctest/doctest.h")
 if(NOT KRYLOV_DOCTEST_DIRECTORY)
@@ -22,23 +23,39 @@ if("neon" IN_LIST krylov_sets)
   list(JOIN above_kernels "|" pattern)
   list(FILTER test_files EXCLUDE REGEX "/(${pattern})[a-z_]*_test[.]cpp$")
 endif()
-add_executable(krylov_tests ${test_files} ${reference_files})
-target_include_directories(krylov_tests PRIVATE ${test_include})
-target_include_directories(krylov_tests SYSTEM PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/doctest)
-target_link_libraries(krylov_tests PRIVATE krylov_core)
-target_precompile_headers(krylov_tests PRIVATE ${KRYLOV_COMMON_HEADERS} <doctest/doctest.h>)
-# It defines doctest's implementation before it includes the header.
-set_source_files_properties(native/test/main.cpp PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
-# The tests' own code is compiled quickly rather than well; the core is as it ships.
-target_compile_options(krylov_tests PRIVATE $<$<CONFIG:Release>:-O1>)
-# What the address sanitizer is to look at is the core; instrumented tests take three times as long to compile.
-if("address" IN_LIST KRYLOV_SANITIZE)
-  target_compile_options(krylov_tests PRIVATE -fno-sanitize=all)
+# The address sanitizer is to look at the core: the tests' own code is left out of it, takes a third of the time to
+# compile that way, and is the plain build's.
+list(FILTER test_files EXCLUDE REGEX "/main[.]cpp$")
+function(krylov_test_options target)
+  target_include_directories(${target} PRIVATE ${test_include})
+  target_include_directories(${target} SYSTEM PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/doctest)
+  target_compile_definitions(${target} PRIVATE KRYLOV_SOURCE_DIRECTORY="${CMAKE_CURRENT_SOURCE_DIR}")
+  # Compiled quickly rather than well; the core is as it ships.
+  target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
+  if("address" IN_LIST KRYLOV_SANITIZE)
+    target_compile_options(${target} PRIVATE -fno-sanitize=all)
+  endif()
+endfunction()
+set(test_code "${KRYLOV_TEST_CODE}")
+if(NOT test_code)
+  add_library(krylov_test_code STATIC ${test_files} ${reference_files})
+  krylov_test_options(krylov_test_code)
+  # Not the core itself: this can be built without it.
+  target_link_libraries(krylov_test_code PRIVATE krylov_flags)
+  target_precompile_headers(krylov_test_code PRIVATE ${KRYLOV_COMMON_HEADERS} <doctest/doctest.h>)
+  if("neon" IN_LIST krylov_sets AND CMAKE_CROSSCOMPILING_EMULATOR)
+    target_compile_definitions(krylov_test_code PRIVATE KRYLOV_EMULATED)
+  endif()
+  set(test_code $<TARGET_FILE:krylov_test_code>)
 endif()
-if("neon" IN_LIST krylov_sets AND CMAKE_CROSSCOMPILING_EMULATOR)
-  target_compile_definitions(krylov_tests PRIVATE KRYLOV_EMULATED)
+add_executable(krylov_tests native/test/main.cpp)
+krylov_test_options(krylov_tests)
+if(TARGET krylov_test_code)
+  add_dependencies(krylov_tests krylov_test_code)
 endif()
-target_compile_definitions(krylov_tests PRIVATE KRYLOV_SOURCE_DIRECTORY="${CMAKE_CURRENT_SOURCE_DIR}")
+# Nobody calls a test by its name.
+target_link_libraries(krylov_tests PRIVATE -Wl,--whole-archive ${test_code} -Wl,--no-whole-archive krylov_core)
+set_property(TARGET krylov_tests APPEND PROPERTY LINK_DEPENDS ${test_code})
 
 foreach(set IN LISTS krylov_sets)
   krylov_objects(krylov_test_${set} test_${set} test ${set})

@@ -12,7 +12,7 @@ import { inCi, isInstalled, jobs, readIfThere, root, runQuietly, say } from './s
 const crossTools = { programs: ['aarch64-linux-gnu-g++', 'qemu-aarch64'], packages: 'g++-aarch64-linux-gnu qemu-user' }
 const suites = {
   plain: { title: 'native tests' },
-  sanitize: { title: 'native tests with sanitizers', parallel: true },
+  sanitize: { title: 'native tests with sanitizers', parallel: true, plainCode: true },
   thread: { title: 'native tests with the thread sanitizer' },
   neon: { title: 'native tests for arm64', ...crossTools, parallel: true },
 }
@@ -40,7 +40,7 @@ function countCases(output) {
 
 /** Runs one of the suites, with `built` against the archives in that folder. Returns its counts; a build that fails or a run that crashes counts as a failure. */
 export function runNativeTests(name, { built = '' } = {}) {
-  const { title, programs = [], packages = '', parallel = false } = suites[name]
+  const { title, programs = [], packages = '', parallel = false, plainCode = false } = suites[name]
   const missing = ['cmake', ...programs].filter((program) => !isInstalled(program))
   if (!hasDoctest()) missing.push('doctest')
   if (missing.length > 0) {
@@ -50,10 +50,14 @@ export function runNativeTests(name, { built = '' } = {}) {
   }
   say(`building the ${title}`)
   const folder = buildFolder(name)
-  for (const args of [
-    ['--preset', name, `-DKRYLOV_BUILT=${built}`],
-    ['--build', folder, '--parallel', String(jobs)],
-  ]) {
+  const build = (where) => ['--build', where, '--parallel', String(jobs)]
+  const steps = [['--preset', name, `-DKRYLOV_BUILT=${built}`], build(folder)]
+  if (plainCode) {
+    const plain = buildFolder('plain')
+    steps[0].push(`-DKRYLOV_TEST_CODE=${plain}/libkrylov_test_code.a`)
+    steps.unshift(['--preset', 'plain'], [...build(plain), '--target', 'krylov_test_code'])
+  }
+  for (const args of steps) {
     if (runQuietly('cmake', args).status !== 0) return { passed: 0, failed: 1 }
   }
   say(`running the ${title}`)

@@ -14,7 +14,7 @@ const task = {
     const { train, test } = readMnist()
     return { train: train.inputs, test: test.inputs }
   },
-  contestants: [hessianFree(), nesterov(), adam()],
+  contestants: [hessianFree(), nesterov(0.02), adam()],
   published: [
     ['Hessian-free (Martens 2010)', 1.4],
     ['NAG, 750 000 updates (Sutskever et al. 2013)', 0.73],

@@ -98,16 +98,16 @@ export function hessianFree() {
   }
 }
 
-/** @returns {Contestant} */
-export function nesterov() {
+/** @param {number} learningRate @returns {Contestant} */
+export function nesterov(learningRate) {
   return {
     name: 'nesterov',
     title: 'NAG',
-    text: 'Nesterov’s gradient with Sutskever’s momentum schedule up to 0.99, learning rate 0.01, batches of 200.',
+    text: `Nesterov’s gradient with Sutskever’s momentum schedule up to 0.99, learning rate ${learningRate}, batches of 200.`,
     stages: (k) => [
       {
         optimizer: k.classicalMomentum({
-          learningRate: 0.01,
+          learningRate,
           momentum: k.sutskeverMomentum({ maxMomentum: 0.99 }),
           nesterov: 'lookahead',
         }),

@@ -15,11 +15,8 @@ export function resolveMultitask(
   const path = 'multitask'
   const { kind } = record(value, path)
   if (headNames.length < 2 || headNames.length > mostTasks) {
-    throw optionError(
-      path,
-      `none with a model of ${headNames.length} heads: the tasks are 2 to ${mostTasks} heads`,
-      kind,
-    )
+    const model = headNames.length === 0 ? 'a model without named heads' : `a model of ${headNames.length} heads`
+    throw optionError(path, `none with ${model}: the tasks are 2 to ${mostTasks} heads`, kind)
   }
   const method = resolveTaskMethod(value, path, headNames.length)
   if (isMinimizer(optimizer.kind)) {
