@@ -55,7 +55,6 @@ if(TARGET krylov_test_code)
 endif()
 # Nobody calls a test by its name.
 target_link_libraries(krylov_tests PRIVATE -Wl,--whole-archive ${test_code} -Wl,--no-whole-archive krylov_core)
-set_property(TARGET krylov_tests APPEND PROPERTY LINK_DEPENDS ${test_code})
 
 foreach(set IN LISTS krylov_sets)
   krylov_objects(krylov_test_${set} test_${set} test ${set})

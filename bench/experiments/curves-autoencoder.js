@@ -16,6 +16,7 @@ const task = {
   encoder: [784, 400, 200, 100, 50, 25, 6],
   read: () => ({ train: drawCurves(20_000, 1), test: drawCurves(10_000, 2) }),
   contestants: [hessianFree(), nesterov(0.01), adam()],
+  minutes: 30,
   published: [
     ['Hessian-free (Martens 2010), original images', 0.11],
     ['NAG, 750 000 updates, original images', 0.074],

@@ -46,6 +46,7 @@ const kFirstOrderSteps = 20
  * @property {readonly number[]} encoder sizes from the input to the code
  * @property {() => { train: Float32Array, test: Float32Array }} read [rows, 784] each
  * @property {readonly Contestant[]} contestants
+ * @property {number} minutes that every contestant gets in all, unless the command says otherwise
  * @property {readonly (readonly [string, number])[]} published errors by name
  * @property {string} [notes] what is to be said of the outcome, last paragraph of the page
  */
@@ -283,7 +284,7 @@ async function report(task, arms, rows, total) {
   const longest = Math.max(...arms.map(([, { curve }]) => curve.at(-1)?.seconds ?? 0)) / 60
   const marks = [1, 2, 5, 10, 20, 30, 40, 60, 90, 120, 180].filter((minutes) => minutes <= longest + 0.1)
   const times = table(
-    ['minutes of training', ...arms.map(([{ title }]) => title)],
+    ['minutes of training (last look by then)', ...arms.map(([{ title }]) => title)],
     marks.map((minutes) => [
       `${minutes}`,
       ...arms.map(([, { curve }]) => {
@@ -383,7 +384,7 @@ export async function runAutoencoder(task, args) {
     options: {
       help: { type: 'boolean', default: false },
       minutes: { type: 'string', default: `${kLongestSlice}` },
-      total: { type: 'string', default: '60' },
+      total: { type: 'string', default: `${task.minutes}` },
       arm: { type: 'string' },
       folder: { type: 'string', default: defaultFolder(task.name) },
     },
@@ -393,7 +394,7 @@ export async function runAutoencoder(task, args) {
       [
         `npm run experiment -- ${task.name} [options]: goes on with the arm that has had the least time, and writes the page`,
         `  --minutes n   of training in this slice, at most ${kLongestSlice} (default ${kLongestSlice})`,
-        '  --total n     minutes that every arm gets in all (default 60)',
+        `  --total n     minutes that every arm gets in all (default ${task.minutes})`,
         `  --arm name    this arm only: ${names.join(', ')}`,
         '  --folder path where the runs are kept (default: a folder of the user’s cache)',
         'An interrupt ends the slice after the update that is under way; nothing is lost.',
