@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { hint, joinKeys, splitPath } from '../src/cli/problems.js'
 import { showProgress } from '../src/cli/progress.js'
+import { validateConfig } from '../src/cli/specs.js'
 import { applyScaling, fitScaling, foldScaling } from '../src/cli/standardize.js'
 import { columns, count, duration, hasColour, measures, number, rate } from '../src/cli/text.js'
 import type { EpochRecord } from '../src/index.js'
@@ -56,6 +57,44 @@ test('colours are for terminals, and not against NO_COLOR', () => {
   expect(hasColour(terminal, { NO_COLOR: '' })).toBe(true)
   expect(hasColour(terminal, { TERM: 'dumb' })).toBe(false)
   expect(hasColour({ write: () => true }, {})).toBe(false)
+})
+
+describe('stages beside an optimizer, before the data are read', () => {
+  const config = (optimizer: unknown, training: object) => ({
+    data: { train: { csv: 'there-is-no-such-file.csv', target: 'kind', targetKind: 'class' } },
+    model: { layers: [{ units: 4 }, { units: 3 }] },
+    loss: 'softmaxCrossEntropy',
+    optimizer,
+    training: { epochs: 1, ...training },
+    output: { model: 'model.safetensors' },
+  })
+
+  test.each([
+    ['weights', 'focalWeights'],
+    ['clipping', { kind: 'sampleClipping', threshold: 1 }],
+    ['gradient', 'clipByValue'],
+    ['stepSize', 'softmaxRadius'],
+    ['sampling', 'poisson'],
+  ])('a second-order optimizer refuses %s', async (stage, option) => {
+    expect((await validateConfig(config('adam', { [stage]: option }))).training).toHaveProperty(stage)
+    const refusal = new RegExp(`training\\.${stage}: .*lbfgs`)
+    await expect(validateConfig(config('lbfgs', { [stage]: option }))).rejects.toThrow(refusal)
+  })
+
+  test('an update rule refuses a batch for curvature', async () => {
+    const curvature = { curvatureBatchSize: 100 }
+    expect((await validateConfig(config('hessianFree', curvature))).training).toMatchObject(curvature)
+    await expect(validateConfig(config('adam', curvature))).rejects.toThrow(/training\.curvatureBatchSize: .*adam/)
+  })
+
+  test('a wrong optimizer is told once', async () => {
+    const wrong = validateConfig(config({ kind: 'lbfgs', history: 0 }, { clipping: 'sampleClipping' }))
+    const { message } = await wrong.then(
+      () => ({ message: '' }),
+      (error: Error) => error,
+    )
+    expect(message.match(/history/g)).toHaveLength(1)
+  })
 })
 
 describe('plain progress', () => {

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <new>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "krylov/derivatives.h"
@@ -124,12 +125,13 @@ SampleWeightsSpec weights_by(WeightRule rule, double a) {
 ClippingSpec clipping_by_statistics() {
   ClippingSpec spec;
   spec.by_layer = true;
+  spec.thresholds = {1};
   spec.rule = ThresholdRule::kLayerStatistics;
   return spec;
 }
 
 struct Staging {
-  const char* name;
+  std::string name;
   void (*set)(TrainingOptions&);
 };
 const Staging kStagings[] = {

@@ -117,14 +117,15 @@ export function placeOf(path: string): string {
 }
 
 /**
- * Loss, metrics and early stopping on a model of the right outputs: `train` looks at its options first and then stops
- * at the missing data.
+ * Loss, metrics, early stopping and stages on a model of the right outputs, and beside the optimizer where that is one:
+ * `train` looks at its options first and then stops at the missing data.
  */
-async function taskProblems(config: Config): Promise<Problem[]> {
+async function taskProblems(config: Config, optimizer: OptimizerOption | undefined): Promise<Problem[]> {
   const model = createModel(modelOptions(config, acceptedWidth(config.model.layers)))
   try {
     const { earlyStopping, weights, clipping, privacy, gradient, stepSize, sampling, multitask, record } =
       config.training
+    const { curvatureBatchSize } = config.training
     const options = {
       loss: lossOf(config),
       ...metricsOf(config),
@@ -137,6 +138,8 @@ async function taskProblems(config: Config): Promise<Problem[]> {
       ...(multitask === undefined ? {} : { multitask: withKind(multitask) as TaskMethodOption }),
       ...(earlyStopping === undefined ? {} : { earlyStopping, validation: { fraction: 0.5 } }),
       ...(record === undefined ? {} : { record }),
+      ...(optimizer === undefined ? {} : { optimizer }),
+      ...(optimizer === undefined || curvatureBatchSize === undefined ? {} : { curvatureBatchSize }),
     }
     const found = await problemsIn(options, '', '', (rest) => {
       try {
@@ -239,7 +242,8 @@ export async function validateConfig(input: unknown): Promise<Config> {
     problems.push(...combinedProblems(config))
     const model = await modelProblems(config)
     problems.push(...model)
-    if (model.length === 0) problems.push(...(await taskProblems(config)))
+    const optimizer = wrong('optimizer') ? undefined : optimizerOf(config)
+    if (model.length === 0) problems.push(...(await taskProblems(config, optimizer)))
   }
   if (problems.length > 0 || !('config' in checked)) {
     throw new ConfigError(

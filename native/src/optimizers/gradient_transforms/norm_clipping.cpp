@@ -98,7 +98,13 @@ template <Scalar T>
 class AutoClip final : public GradientTransform<T> {
  public:
   AutoClip(const AutoClipSpec& spec, const GradientLayout& layout)
-      : layout_(layout), spec_(spec), squares_(layout.pieces().size()) {}
+      : layout_(layout), spec_(spec), squares_(layout.pieces().size()) {
+    // So that a step does not allocate, unless there are more norms than that.
+    constexpr std::int64_t kMost = 65'536;
+    const auto window = static_cast<std::size_t>(spec.window > 0 ? std::min(spec.window, kMost) : kMost);
+    norms_.reserve(window);
+    sorted_.reserve(window);
+  }
 
   void apply(std::int64_t, const T*, T* gradient, const Member& member) noexcept override {
     piece_squares<T>(layout_, gradient, squares_.span(), member);
