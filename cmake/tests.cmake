@@ -1,7 +1,6 @@
 # The native tests: one program, run once for each instruction set that can be
 # asked for. doctest's header is copied, so that a cross build sees it and no
 # other header of the host.
-set(KRYLOV_TEST_CODE "" CACHE FILEPATH "Archive krylov_test_code of another build for this processor, which the tests then link")
 find_path(KRYLOV_DOCTEST_DIRECTORY doctest/doctest.h NO_CMAKE_FIND_ROOT_PATH
   DOC "The directory that holds doctest/doctest.h")
 if(NOT KRYLOV_DOCTEST_DIRECTORY)
@@ -36,6 +35,7 @@ function(krylov_test_options target)
     target_compile_options(${target} PRIVATE -fno-sanitize=all)
   endif()
 endfunction()
+set(KRYLOV_TEST_CODE "" CACHE FILEPATH "Archive krylov_test_code of another build for this processor, which the tests then link")
 set(test_code "${KRYLOV_TEST_CODE}")
 if(NOT test_code)
   add_library(krylov_test_code STATIC ${test_files} ${reference_files})

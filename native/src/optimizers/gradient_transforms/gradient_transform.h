@@ -12,10 +12,10 @@ template <Scalar T>
 class GradientTransform {
  public:
   virtual ~GradientTransform() = default;
-  // By every member, on a gradient that all see whole; `update` counts from 1. The next who reads the gradient meets
-  // the others first.
   // Before a gradient, by one thread.
   virtual void begin() noexcept {}
+  // By every member, on a gradient that all see whole; `update` counts from 1. The next who reads the gradient meets
+  // the others first.
   virtual void apply(std::int64_t update, const T* parameters, T* gradient, const Member& member) noexcept = 0;
   // False where a norm or what was found from it was not finite; after all have returned from apply().
   virtual bool finite() const noexcept { return true; }
