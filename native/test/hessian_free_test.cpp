@@ -281,6 +281,22 @@ TEST_CASE("hessianFree's damping and preconditioner are what the paper says") {
   CHECK(number_of(report, "curvature") == doctest::Approx((xx + 2 * yy) / (xx + yy)));
 }
 
+// The quadratic of a damping so large holds no digit of p'Ap in float32: a product tells it.
+TEST_CASE("hessianFree tells the curvature beside any damping") {
+  FunctionObjective<float> f = quadratic<float>(diagonal({1, 1}), {3, -4});
+  OptimizerSpec spec = hessian_free_spec();
+  set_word(spec, "preconditioner.kind", "none");
+  for (const double lambda : {0.0, 1.0, 1e9}) {
+    CAPTURE(lambda);
+    set(spec, "damping.initial", lambda);
+    const MinimizerPointer<float> minimizer = make<float>(spec, f);
+    std::vector<float> x = {0, 0};
+    const MinimizerReport report = update(*minimizer, f, x);
+    CHECK(number_of(report, "curvature") == doctest::Approx(1).epsilon(1e-3));
+    CHECK(number_of(report, "products") - number_of(report, "cgIterations") == (lambda > 1 ? 1 : 0));
+  }
+}
+
 TEST_CASE("hessianFree starts CG from the decayed last iterate, whatever became of the step") {
   FunctionObjective<double> f = quadratic<double>(diagonal({1, 5}), {1, 1});
   OptimizerSpec spec = hessian_free_spec();

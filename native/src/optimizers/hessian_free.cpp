@@ -242,9 +242,11 @@ Procedure<MinimizerReport> HessianFree<T>::update(Session& session, Objective<T>
   }
 
   const double slope = vectors.dot(g.data(), p), squared = vectors.dot(p, p);
-  // Of CG's last iterate the quadratic's value tells p'Bp; for another p it takes one more product.
-  const bool told = chosen == solved.iterations && p != solved.direction.data() && std::isfinite(solved.quadratic);
+  // Of CG's last iterate the quadratic's value tells p'Bp, unless the damping's share leaves no digits of it; else, and
+  // for another p, it takes one more product.
   double bend = 2 * (solved.quadratic - slope) - lambda * squared;
+  const bool told = chosen == solved.iterations && p != solved.direction.data() &&
+                    std::abs(bend) >= std::sqrt(std::numeric_limits<T>::epsilon()) * lambda * squared;
   if (!told) {
     AlignedBuffer<T> bp = std::move(rhs);
     co_await b.apply(session, p, bp.data());
