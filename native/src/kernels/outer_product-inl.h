@@ -2,12 +2,9 @@
 // public order. Nothing is added up, so writing is all it costs.
 #pragma once
 
-#if defined(__SSE2__)
-#include <immintrin.h>
-#endif
-
 #include "kernels/kernel_table.h"
 #include "kernels/simd-inl.h"
+#include "kernels/stream-inl.h"
 
 namespace krylov {
 namespace KRYLOV_SET {
@@ -23,28 +20,6 @@ KRYLOV_SIMD_FN void scaled_row(Vec<T> d, const T* x, std::int64_t count, T* out)
 template <class T>
 void outer_product(const T* delta, std::int64_t outputs, const T* x, std::int64_t inputs, T* out) noexcept {
   for (std::int64_t o = 0; o < outputs; ++o) scaled_row(set1<T>(delta[o]), x, inputs, out + o * inputs);
-}
-
-// Past the caches to an address that is aligned to the vector; a plain store where the set has no other.
-#if defined(KRYLOV_SET_AVX512)
-KRYLOV_SIMD_FN void stream(float* p, Vec<float> a) { _mm512_stream_ps(p, a.v); }
-KRYLOV_SIMD_FN void stream(double* p, Vec<double> a) { _mm512_stream_pd(p, a.v); }
-#elif defined(KRYLOV_SET_AVX2)
-KRYLOV_SIMD_FN void stream(float* p, Vec<float> a) { _mm256_stream_ps(p, a.v); }
-KRYLOV_SIMD_FN void stream(double* p, Vec<double> a) { _mm256_stream_pd(p, a.v); }
-#elif defined(__SSE2__)
-KRYLOV_SIMD_FN void stream(float* p, Vec<float> a) { _mm_stream_ps(p, (__m128)a.v); }
-KRYLOV_SIMD_FN void stream(double* p, Vec<double> a) { _mm_stream_pd(p, (__m128d)a.v); }
-#else
-template <class T>
-KRYLOV_SIMD_FN void stream(T* p, Vec<T> a) { store(p, a); }
-#endif
-
-// Streamed stores are not ordered by the release that hands the rows over.
-KRYLOV_SIMD_FN void finish_stream() {
-#if defined(__SSE2__)
-  _mm_sfence();
-#endif
 }
 
 // Whole cache lines are streamed, so that memory is written and never read; lines that two rows share go through the
@@ -63,18 +38,6 @@ void stream_outer_product(const T* delta, std::int64_t outputs, const T* x, std:
       for (std::int64_t k = 0; k < line; k += lanes) stream(out + i + k, d * load(x + i + k));
     }
     scaled_row(d, x + i, inputs - i, out + i);
-  }
-  finish_stream();
-}
-
-// How fast memory can be written at best. out is aligned to a cache line, n a multiple of one.
-template <class T>
-void fill_probe(T value, T* out, std::int64_t n) noexcept {
-  constexpr std::int64_t lanes = Vec<T>::kLanes, line = kPanel<T>;
-  const Vec<T> v = set1<T>(value);
-  for (std::int64_t i = 0; i < n; i += line) {
-#pragma GCC unroll 8
-    for (std::int64_t k = 0; k < line; k += lanes) stream(out + i + k, v);
   }
   finish_stream();
 }

@@ -7,6 +7,7 @@
 #include "kernels/kernel_table.h"
 #include "kernels/losses-inl.h"
 #include "kernels/outer_product-inl.h"
+#include "kernels/probes-inl.h"
 #include "kernels/product-inl.h"
 #include "kernels/row_squares-inl.h"
 #include "kernels/rows-inl.h"

@@ -1,4 +1,4 @@
-// Kernels over long vectors: reductions in float64, sums, and the FMA probe.
+// Kernels over long vectors: reductions in float64, sums and scaling.
 #pragma once
 
 #include "kernels/kernel_table.h"
@@ -74,24 +74,6 @@ void scale_rows(const double* factors, T* x, std::int64_t ldx, std::int64_t rows
     T* const row = x + r * ldx;
     for (std::int64_t i = 0; i < columns; i += lanes) store(row + i, load(row + i) * factor);
   }
-}
-
-// Twelve independent chains of fused multiply-adds: enough to fill two units of
-// latency 5. Returns the flops done; `sink` keeps the compiler honest.
-template <class T>
-double fma_probe(std::int64_t iterations, T* sink) noexcept {
-  constexpr int chains = 12;
-  Vec<T> acc[chains];
-  for (int i = 0; i < chains; ++i) acc[i] = set1<T>(T(i) * T(0.25));
-  const Vec<T> a = set1<T>(sink[0]), b = set1<T>(sink[1]);
-  for (std::int64_t k = 0; k < iterations; ++k) {
-#pragma GCC unroll 12
-    for (int i = 0; i < chains; ++i) acc[i] = fma(acc[i], a, b);
-  }
-  Vec<T> sum = acc[0];
-  for (int i = 1; i < chains; ++i) sum = sum + acc[i];
-  sink[2] = reduce_add(sum);
-  return 2.0 * chains * Vec<T>::kLanes * double(iterations);
 }
 
 }  // namespace KRYLOV_SET
