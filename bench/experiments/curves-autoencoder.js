@@ -1,7 +1,8 @@
 // @ts-check
 // The deep autoencoder of Hinton & Salakhutdinov on curves of our own: Hessian-free beside Nesterov's gradient and Adam.
 
-import { adam, hessianFree, nesterov, runAutoencoder } from '../lib/autoencoder.js'
+import { runAutoencoder } from '../lib/autoencoder.js'
+import { adam, hessianFree, nesterov } from '../lib/autoencoder-contestants.js'
 import { drawCurves } from '../lib/curves.js'
 
 /** @type {import('../lib/autoencoder.js').Autoencoder} */
@@ -15,7 +16,18 @@ const task = {
   ].join('\n'),
   encoder: [784, 400, 200, 100, 50, 25, 6],
   read: () => ({ train: drawCurves(20_000, 1), test: drawCurves(10_000, 2) }),
-  contestants: [hessianFree(), nesterov(0.01), adam()],
+  contestants: [
+    hessianFree(
+      [{ until: 80 / 60, batchSize: 1000, curvatureBatchSize: 250, iterations: 5 }],
+      [
+        { until: 4, batchSize: 1500, damping: 1e-2, every: 15 },
+        { until: 12, batchSize: 2000, damping: 3e-3, every: 15 },
+        { batchSize: 3000, damping: 1e-3, every: 10 },
+      ],
+    ),
+    nesterov(0.02),
+    adam(),
+  ],
   minutes: 30,
   published: [
     ['Hessian-free (Martens 2010), original images', 0.11],

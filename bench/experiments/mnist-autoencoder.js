@@ -1,7 +1,8 @@
 // @ts-check
 // The deep autoencoder of Hinton & Salakhutdinov on MNIST: Hessian-free beside Nesterov's gradient and Adam.
 
-import { adam, hessianFree, nesterov, runAutoencoder } from '../lib/autoencoder.js'
+import { runAutoencoder } from '../lib/autoencoder.js'
+import { adam, hessianFree, nesterov } from '../lib/autoencoder-contestants.js'
 import { readMnist } from '../lib/mnist.js'
 
 /** @type {import('../lib/autoencoder.js').Autoencoder} */
@@ -14,8 +15,22 @@ const task = {
     const { train, test } = readMnist()
     return { train: train.inputs, test: test.inputs }
   },
-  contestants: [hessianFree(), nesterov(0.02), adam()],
-  minutes: 40,
+  contestants: [
+    hessianFree(
+      [
+        { until: 80 / 60, batchSize: 1000, curvatureBatchSize: 250, iterations: 5 },
+        { until: 3, batchSize: 2000, curvatureBatchSize: 500, iterations: 8 },
+      ],
+      [
+        { until: 6, batchSize: 1500, damping: 1e-2, every: 15 },
+        { until: 25, batchSize: 3000, damping: 2e-3, every: 10 },
+        { batchSize: 5000, damping: 1e-3, every: 10 },
+      ],
+    ),
+    nesterov(0.02),
+    adam(),
+  ],
+  minutes: 30,
   notes: [
     'Hessian-free was set up by trials of one to three minutes from points of such runs, NAG’s learning rate is the best of',
     '0.01, 0.02 and 0.05 after one minute (0.05 diverged), Adam’s its default. An earlier arm of Hessian-free with the',

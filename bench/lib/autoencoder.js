@@ -14,6 +14,8 @@ import { figure, table } from './table.js'
 const kLongestSlice = 40
 /** Seconds of training between two looks at the error. */
 const kLook = 60
+/** Seconds by which a look may come late for its minute: it waits for the update that is under way. */
+const kLate = 10
 const kPixels = 784
 /** Weight of the past in the average of the iterates, which has every one of Hessian-free and every 20th of the others. */
 const kAverageDecay = 0.95
@@ -35,6 +37,7 @@ const kFirstOrderSteps = 20
  * @property {string} name of the file of its run
  * @property {string} title
  * @property {string} text how it is run, a sentence
+ * @property {string} [details] a table to it
  * @property {(krylov: any) => Stage[]} stages one after the other
  */
 
@@ -50,83 +53,6 @@ const kFirstOrderSteps = 20
  * @property {readonly (readonly [string, number])[]} published errors by name
  * @property {string} [notes] what is to be said of the outcome, last paragraph of the page
  */
-
-/**
- * Hessian-free on samples of its own for every update, as in Kiros (2013), with few conjugate gradients each. First on
- * small curvature batches with a diagonal preconditioner, while every direction is a good one; then preconditioned by
- * Kronecker factors, where what is left lies in directions of little curvature that a diagonal does not know.
- *
- * @returns {Contestant}
- */
-export function hessianFree() {
-  return {
-    name: 'hessian-free',
-    title: 'Hessian-free',
-    text: [
-      'stochastic Hessian-free (Kiros 2013): a new mini-batch for every update, few CG iterations, no line search, L2 of',
-      '  1e-5. Up to minute 3: curvature from a part of the mini-batch, Martens’ preconditioner, warm starts with decay 0.95;',
-      '  mini-batch, curvature batch and CG iterations are 1 000, 250 and 5 up to minute 1.3, then 2 000, 500 and 8; the damping',
-      '  falls from 10 to 1e-5 in the first 60 updates. After that: curvature and gradient from the same samples, two CG',
-      '  iterations preconditioned by Kronecker factors (K-FAC; new ones every 15 or 10 updates), warm starts with decay 0.7;',
-      '  mini-batches of 1 500 and damping 1e-2 up to minute 6, 3 000 and 2e-3 to minute 25, then 5 000 and 1e-3. The damping',
-      '  is not adapted: mini-batches make the reduction ratio too noisy to go by.',
-    ].join('\n'),
-    stages: (k) => {
-      /** @type {(until: number | undefined, batchSize: number, curvatureBatchSize: number, optimizer: any) => Stage} */
-      const stage = (until, batchSize, curvatureBatchSize, optimizer) => ({
-        ...(until === undefined ? {} : { until }),
-        optimizer: k.hessianFree({ lineSearch: false, backtracking: false, ...optimizer }),
-        batchSize,
-        curvatureBatchSize,
-        l2: 1e-5,
-      })
-      /** @type {(damping: any, maxIterations: number) => any} */
-      const diagonal = (damping, maxIterations) => ({ damping, cg: { maxIterations }, warmStartDecay: 0.95 })
-      /** @type {(damping: number, every: number) => any} */
-      const kronecker = (damping, every) => ({
-        ...{ damping, cg: { maxIterations: 2, progressTolerance: 0 }, warmStartDecay: 0.7 },
-        preconditioner: { kind: 'kfac', every },
-      })
-      const falling = k.polynomial({ learningRate: 10, endLearningRate: 1e-5, power: 6, totalSteps: 60 })
-      return [
-        stage(80 / 60, 1000, 250, diagonal(falling, 5)),
-        stage(3, 2000, 500, diagonal(1e-5, 8)),
-        stage(6, 1500, 1500, kronecker(1e-2, 15)),
-        stage(25, 3000, 3000, kronecker(2e-3, 10)),
-        stage(undefined, 5000, 5000, kronecker(1e-3, 10)),
-      ]
-    },
-  }
-}
-
-/** @param {number} learningRate @returns {Contestant} */
-export function nesterov(learningRate) {
-  return {
-    name: 'nesterov',
-    title: 'NAG',
-    text: `Nesterov’s gradient with Sutskever’s momentum schedule up to 0.99, learning rate ${learningRate}, batches of 200.`,
-    stages: (k) => [
-      {
-        optimizer: k.classicalMomentum({
-          learningRate,
-          momentum: k.sutskeverMomentum({ maxMomentum: 0.99 }),
-          nesterov: 'lookahead',
-        }),
-        batchSize: 200,
-      },
-    ],
-  }
-}
-
-/** @returns {Contestant} */
-export function adam() {
-  return {
-    name: 'adam',
-    title: 'Adam',
-    text: 'learning rate 0.001, batches of 200.',
-    stages: (k) => [{ optimizer: k.adam({ learningRate: 1e-3 }), batchSize: 200 }],
-  }
-}
 
 /** @param {any} krylov @param {readonly number[]} encoder @param {'identity' | 'sigmoid'} output */
 function createAutoencoder(krylov, encoder, output) {
@@ -260,18 +186,23 @@ async function slice(krylov, task, contestant, data, { seconds, stop, folder }) 
   return arm
 }
 
-/** @param {readonly Look[]} curve @param {number} minutes */
-function at(curve, minutes) {
-  return curve.findLast(({ seconds }) => seconds <= 60 * minutes + 1)
+/** The looks up to a time. @param {readonly Look[]} curve @param {number} minutes */
+function upTo(curve, minutes) {
+  return curve.filter(({ seconds }) => seconds <= 60 * minutes + kLate)
 }
 
 /**
+ * Compares the arms over the same time: what one has had beyond that is in the figures only.
+ *
  * @param {Autoencoder} task
- * @param {readonly (readonly [Contestant, Arm])[]} arms
+ * @param {readonly (readonly [Contestant, Arm])[]} runs
  * @param {number} rows
  * @param {number} total minutes that every arm is to have
  */
-async function report(task, arms, rows, total) {
+async function report(task, runs, rows, total) {
+  const arms = runs.map(([contestant, arm]) => {
+    return /** @type {const} */ ([contestant, { ...arm, curve: upTo(arm.curve, total) }])
+  })
   const done = arms.filter(([, { curve }]) => (curve.at(-1)?.seconds ?? 0) >= 60 * total - 1).length
   const state =
     done === task.contestants.length
@@ -284,11 +215,11 @@ async function report(task, arms, rows, total) {
   const longest = Math.max(...arms.map(([, { curve }]) => curve.at(-1)?.seconds ?? 0)) / 60
   const marks = [1, 2, 5, 10, 20, 30, 40, 60, 90, 120, 180].filter((minutes) => minutes <= longest + 0.1)
   const times = table(
-    ['minutes of training (last look by then)', ...arms.map(([{ title }]) => title)],
+    [`minutes of training (last look by then, at most ${kLate} s late)`, ...arms.map(([{ title }]) => title)],
     marks.map((minutes) => [
       `${minutes}`,
       ...arms.map(([, { curve }]) => {
-        const seen = at(curve, minutes)
+        const seen = upTo(curve, minutes).at(-1)
         return seen === undefined || (curve.at(-1)?.seconds ?? 0) < 60 * minutes - 30 ? '-' : seen.error.toFixed(3)
       }),
     ]),
@@ -341,6 +272,7 @@ async function report(task, arms, rows, total) {
       '',
       ...arms.map(([{ title, text }]) => `- **${title}**: ${text}`),
       '',
+      ...arms.flatMap(([{ details }]) => (details === undefined ? [] : [details, ''])),
       '![error]',
       '',
       times,
@@ -365,7 +297,7 @@ async function report(task, arms, rows, total) {
     figures: {
       rows,
       gradientFlops: flops,
-      arms: arms.map(([{ name, title }, { settings, slices, curve }]) => ({
+      arms: runs.map(([{ name, title }, { settings, slices, curve }]) => ({
         name,
         title,
         stages: JSON.parse(settings),
