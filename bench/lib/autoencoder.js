@@ -249,6 +249,12 @@ async function report(task, runs, rows, total) {
       ]
     }),
   )
+  const beyond = runs.flatMap(([{ title }, { curve }], i) => {
+    const last = curve.at(-1)
+    if (last === undefined || last === arms[i]?.[1].curve.at(-1)) return []
+    const end = `${(last.seconds / 60).toFixed(1)} minutes and an error of ${last.error.toFixed(3)}`
+    return [`${title} went on to ${end}; the tables and the plot leave that out.`, '']
+  })
   const published = table(
     ['published', 'training error'],
     task.published.map(([name, error]) => [name, `${error}`]),
@@ -279,6 +285,7 @@ async function report(task, runs, rows, total) {
       '',
       ends,
       '',
+      ...beyond,
       published,
       '',
       task.notes ?? '',
