@@ -30,8 +30,8 @@ const task = {
   ],
   minutes: 30,
   notes: [
-    'What limits Hessian-free here is the number of its updates: the others make some 70 in the time of one, and a step along the',
-    'curvature does not make up for that. It was set up by trials of one or two minutes: more CG iterations on larger',
+    'What limits Hessian-free here is the number of its updates: the others make some 70 in the time of one, and a step along',
+    'the curvature does not make up for that. It was set up by trials of one or two minutes: more CG iterations on larger',
     'batches (8 on 2 000, 30 on 5 000) or K-FAC from second 10 on stayed at errors of 14 to 16 for the first minute, and',
     'more of them on a quarter or a third of the mini-batch, with a damping of 1e-5 or 1e-4, blew up. NAG’s learning rate is',
     'the best of 0.01, 0.02 and 0.04 after 20 to 40 seconds, Adam’s its default. In the first two minutes of NAG’s arm other',
