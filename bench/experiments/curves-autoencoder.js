@@ -30,6 +30,7 @@ const task = {
   ],
   minutes: 30,
   notes: [
+    'To the runs of 2026-11-23:',
     'What limits Hessian-free here is the number of its updates: the others make some 70 in the time of one, and a step along',
     'the curvature does not make up for that. It was set up by trials of one or two minutes: more CG iterations on larger',
     'batches (8 on 2 000, 30 on 5 000) or K-FAC from second 10 on stayed at errors of 14 to 16 for the first minute, and',

@@ -32,6 +32,7 @@ const task = {
   ],
   minutes: 30,
   notes: [
+    'To the runs of 2026-11-23:',
     'NAG is ahead of Hessian-free all the way by the average of its iterates; by the last iterate the two end alike, and',
     'on the test images Hessian-free ends lowest. Hessian-free was set up by trials of one to three minutes from points of',
     'such runs, NAG’s learning rate is the best of 0.01, 0.02 and 0.05 after one minute (0.05 diverged), Adam’s its default.',

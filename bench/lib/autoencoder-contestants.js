@@ -5,9 +5,13 @@ import { table } from './table.js'
 
 /** @import { Contestant, Stage } from './autoencoder.js' */
 
-/** Hessian-free's damping behind a diagonal preconditioner, and the updates in which it falls to it. */
-const kLastDamping = 1e-5
-const kFallingSteps = 60
+/** Hessian-free's damping beside a diagonal preconditioner: it falls from the first to the last in so many updates. */
+const kDamping = { first: 10, last: 1e-5, updates: 60 }
+/** Conjugate gradients of an update that Kronecker factors precondition. */
+const kKroneckerIterations = 2
+/** Share of the last solution that a solve starts from. */
+const kWarmStartDecay = { diagonal: 0.95, kronecker: 0.7 }
+const kWeightDecay = 1e-5
 
 /**
  * Updates with curvature from a part of the mini-batch and Martens' preconditioner.
@@ -49,12 +53,17 @@ function stageTable(diagonal, kronecker) {
         row(stage, [
           stage.curvatureBatchSize.toLocaleString('en-US'),
           `up to ${stage.iterations}`,
-          i === 0 ? `10 to ${kLastDamping} in ${kFallingSteps} updates` : `${kLastDamping}`,
+          i === 0 ? `${kDamping.first} to ${kDamping.last} in ${kDamping.updates} updates` : `${kDamping.last}`,
           'Martens’ diagonal',
         ]),
       ),
       ...kronecker.map((stage) =>
-        row(stage, ['the same samples', '2', `${stage.damping}`, `K-FAC, new every ${stage.every} updates`]),
+        row(stage, [
+          'the same samples',
+          `${kKroneckerIterations}`,
+          `${stage.damping}`,
+          `K-FAC, new every ${stage.every} updates`,
+        ]),
       ),
     ],
   )
@@ -75,7 +84,7 @@ export function hessianFree(diagonal, kronecker) {
     title: 'Hessian-free',
     text: [
       'stochastic Hessian-free (Kiros 2013): a new mini-batch for every update, few CG iterations, no line search, L2 of',
-      '  1e-5; with the diagonal preconditioner warm starts with decay 0.95, then 0.7. The damping is not adapted:',
+      `  ${kWeightDecay}; warm starts with decay ${kWarmStartDecay.diagonal} beside the diagonal, then ${kWarmStartDecay.kronecker}. The damping is not adapted:`,
       '  mini-batches make the reduction ratio too noisy to go by.',
     ].join('\n'),
     details: stageTable(diagonal, kronecker),
@@ -86,25 +95,25 @@ export function hessianFree(diagonal, kronecker) {
         optimizer: k.hessianFree({ lineSearch: false, backtracking: false, ...optimizer }),
         batchSize,
         curvatureBatchSize,
-        l2: 1e-5,
+        l2: kWeightDecay,
       })
       const falling = k.polynomial({
-        ...{ learningRate: 10, endLearningRate: kLastDamping },
-        ...{ power: 6, totalSteps: kFallingSteps },
+        ...{ learningRate: kDamping.first, endLearningRate: kDamping.last },
+        ...{ power: 6, totalSteps: kDamping.updates },
       })
       return [
         ...diagonal.map((options, i) =>
           stage(options, options.curvatureBatchSize, {
-            damping: i === 0 ? falling : kLastDamping,
+            damping: i === 0 ? falling : kDamping.last,
             cg: { maxIterations: options.iterations },
-            warmStartDecay: 0.95,
+            warmStartDecay: kWarmStartDecay.diagonal,
           }),
         ),
         ...kronecker.map((options) =>
           stage(options, options.batchSize, {
             damping: options.damping,
-            cg: { maxIterations: 2, progressTolerance: 0 },
-            warmStartDecay: 0.7,
+            cg: { maxIterations: kKroneckerIterations, progressTolerance: 0 },
+            warmStartDecay: kWarmStartDecay.kronecker,
             preconditioner: { kind: 'kfac', every: options.every },
           }),
         ),

@@ -373,5 +373,6 @@ export async function runAutoencoder(task, args) {
     left -= spent(arm) - spent(before)
   }
   const arms = open().filter(([, { curve }]) => curve.length > 1)
-  if (arms.length > 0) await report(task, arms, images.train.length / kPixels, total)
+  if (arms.length === 0) print(`No arm has begun in ${values.folder}: no page is written.`)
+  else await report(task, arms, images.train.length / kPixels, total)
 }
